@@ -7,7 +7,7 @@ from pathlib import Path
 
 from fastapi import FastAPI, Request
 from starlette.responses import Response
-from starlette.types import Scope
+from starlette.types import Lifespan, Scope
 
 from api import desk, docs, inbound_webhooks, monitoring, v1
 from api.common import error_responses
@@ -39,16 +39,27 @@ def create_app(
     site_name: str,
     wake_payments: Callable[[], bool] = lambda: False,
     form_fields: tuple[FormField, ...] = (),
+    lifespan: Lifespan[FastAPI] | None = None,
+    shared_folder: Path | None = None,
 ) -> FastAPI:
     """Assemble the app.
 
     ``outbox`` (a folder of sent emails) adds the development pages; ``wake_…`` wake the workers; ``form_fields`` are the
-    sign-up form's own.
+    sign-up form's own; ``lifespan`` is entered when the server starts; ``shared_folder`` is common to its processes.
     """
     context = AppContext(
-        settings, database, Asker(database.url), wake_transactional, site_name, site_folder, outbox, wake_payments, form_fields
+        settings=settings,
+        database=database,
+        asker=Asker(database.url),
+        wake_transactional=wake_transactional,
+        site_name=site_name,
+        site_folder=site_folder,
+        outbox=outbox,
+        wake_payments=wake_payments,
+        form_fields=form_fields,
+        shared_folder=shared_folder,
     )
-    app = FastAPI(title=f"The API of {site_name}", version="1", docs_url=None, redoc_url=None)
+    app = FastAPI(title=f"The API of {site_name}", version="1", docs_url=None, redoc_url=None, lifespan=lifespan)
     app.state.context = context
     app.state.receipts = ReceiptSigner(database, settings)
     app.state.sns = inbound_webhooks.make_verifier(settings)

@@ -23,7 +23,11 @@ logger = log.get("http")
 
 @dataclass(frozen=True)
 class AppContext:
-    """What one app works with. ``outbox`` is the development folder of sent emails, else None; ``wake_…`` wake the workers."""
+    """What one app works with.
+
+    ``outbox`` is the development folder of sent emails, else None; ``wake_…`` wake the workers; ``shared_folder`` is where all
+    processes of this server keep what they count together.
+    """
 
     settings: Settings
     database: Database
@@ -34,6 +38,7 @@ class AppContext:
     outbox: Path | None
     wake_payments: Callable[[], bool] = lambda: False
     form_fields: tuple[FormField, ...] = ()
+    shared_folder: Path | None = None
 
     @property
     def home(self) -> str:

@@ -14,10 +14,8 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from uvicorn import Config
-from uvicorn.protocols.http.httptools_impl import STATUS_LINE
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 from uvicorn.server import ServerState
-
-from api.server.coalesced_write import CoalescingProtocol
 
 try:
     import resource
@@ -30,6 +28,8 @@ MAX_STALL_SECONDS = 60.0  # to read more of a response
 MAX_HEAD_BYTES = 64 * 1024
 MAX_PIPELINED_REQUESTS = 8  # that wait for earlier responses on a connection; the parser reads all it is given
 MAX_CONNECTIONS = 1024  # of a process
+MAX_DRAIN_SECONDS = 10  # for all connections to end when the server stops
+_PROXY_IDLE_SECONDS = 1.5  # a little more than the shipped proxies keep an unused connection
 _MIN_CONNECTIONS = 16
 _RESERVED_FILES = 64  # open files that are no connections: the database, logs, libraries
 _BODY_HEADERS = (b"content-length", b"transfer-encoding")
@@ -78,15 +78,11 @@ class ConnectionLimits:
         if not own:
             self._clients.pop(connection.client_name, None)
 
-    def close_late(self) -> None:
-        """Close the connections whose deadline is past. Call it about once a second."""
+    async def close_late(self) -> None:
+        """Close the connections whose deadline is past. uvicorn calls it once a second, and waits for it."""
         now = asyncio.get_running_loop().time()
         for connection in [one for one in self._iterate() if one.deadline <= now]:
             connection.end_wait()
-
-    def list_proxy_connections(self) -> list[LimitedProtocol]:
-        """The open connections of trusted proxies that wait for a request, or for the rest of one."""
-        return [one for one in self._clients.get("", ()) if math.isfinite(one.waiting_since) and not one.transport.is_closing()]
 
     def _close_longest_waiting(self, connections: Iterable[LimitedProtocol]) -> None:
         """Close the connection that has waited longest for its client. The new one waits too, so there always is one."""
@@ -110,11 +106,18 @@ class ConnectionLimits:
         return str(ipaddress.ip_network(f"{found}/{_IPV6_PREFIX}", strict=False)) if found.version == 6 else str(found)
 
 
-class LimitedProtocol(CoalescingProtocol):
+class LimitedProtocol(HttpToolsProtocol):
     """One connection. ``waiting_since`` and ``deadline`` are infinite while the server works on a response."""
 
-    def __init__(self, limits: ConnectionLimits, config: Config, server_state: ServerState, app_state: dict[str, Any]) -> None:
-        super().__init__(config, server_state, app_state)
+    def __init__(
+        self,
+        limits: ConnectionLimits,
+        config: Config,
+        server_state: ServerState,
+        app_state: dict[str, Any],
+        _loop: asyncio.AbstractEventLoop | None = None,
+    ) -> None:
+        super().__init__(config, server_state, app_state, _loop)
         self._limits = limits
         self.client_name = ""
         self._head_ended = self._in_body = False
@@ -201,6 +204,23 @@ class LimitedProtocol(CoalescingProtocol):
         super().resume_writing()
         if self.cycle and not self.cycle.response_complete:
             self._work()
+
+    def shutdown(self) -> None:
+        """End the connection when the server stops: that of a trusted proxy never under a request that is on its way.
+
+        A proxy repeats no POST whose connection was closed, because it cannot know whether the request was read. So each
+        response says that its connection ends, and what the proxy does not use, it closes itself.
+        """
+        self._limits.draining = True
+        if self.client_name:
+            return super().shutdown()
+        if self.cycle and not self.cycle.response_complete:
+            self.cycle.keep_alive = False
+        self.loop.call_later(_PROXY_IDLE_SECONDS, self._end_unused)
+
+    def _end_unused(self) -> None:
+        if not self._head_bytes and math.isfinite(self.waiting_since) and not self._in_body:
+            self.transport.close()
 
     def end_wait(self) -> None:
         """Close the connection, unless its client has read something since the last call."""

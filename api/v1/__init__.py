@@ -99,7 +99,9 @@ def include_routes(app: FastAPI) -> None:
 
 def install_api(app: FastAPI, context: AppContext | None = None) -> None:
     """Add what the routes need of the app: limits, idempotency keys, entity tags, the request log, the OpenAPI description."""
-    app.state.rate_limiter, app.state.stranger_limiter = RequestRateLimiter(), RequestRateLimiter()
+    shared = context.shared_folder if context else None
+    app.state.rate_limiter = RequestRateLimiter(shared and shared / "keys")
+    app.state.stranger_limiter = RequestRateLimiter(shared and shared / "strangers")
     app.state.find_route = find_route
     if context:
         app.state.requests = RequestLog(context)

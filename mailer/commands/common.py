@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import json as jsonlib
+import os
 import re
 import signal
 import sys
@@ -135,10 +136,10 @@ def stop_signal(until_eof: bool) -> threading.Event:
     signal.signal(signal.SIGTERM, stop)
     signal.signal(signal.SIGINT, stop)
     if until_eof:
-        threading.Thread(target=_at_eof, args=(stopping,), daemon=True).start()
+        threading.Thread(target=_terminate_at_eof, daemon=True).start()
     return stopping
 
 
-def _at_eof(stopping: threading.Event) -> None:
+def _terminate_at_eof() -> None:
     sys.stdin.read()
-    stopping.set()
+    os.kill(os.getpid(), signal.SIGTERM)

@@ -1,4 +1,4 @@
-"""Rate limits of API keys: one timestamp for each key (GCRA), in memory that all processes of one server share."""
+"""Rate limits of API keys: one timestamp for each key (GCRA), in a file that all processes of one server share as memory."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import NamedTuple
 
 _SLOTS = 1 << 16  # keys whose ids differ by a multiple of this share a slot
@@ -26,11 +27,13 @@ class RequestAllowance(NamedTuple):
 
 
 class RequestRateLimiter:
-    """Limits requests for each key, with a burst of one minute's worth. Create it before the processes are forked."""
+    """Limits requests for each key, with a burst of one minute's worth, for all processes that share the file at ``path``."""
 
-    def __init__(self) -> None:
-        self._empty_at = mmap.mmap(-1, _SLOTS * _TIMESTAMP.size)  # for each key: the theoretical arrival time of GCRA
-        self._lock = tempfile.TemporaryFile()  # noqa: SIM115 - the kernel lets it go when a process dies
+    def __init__(self, path: Path | None = None) -> None:
+        size = _SLOTS * _TIMESTAMP.size
+        self._file = path.open("a+b") if path else tempfile.TemporaryFile()  # noqa: SIM115 - locked and mapped until the end
+        self._file.truncate(size)
+        self._empty_at = mmap.mmap(self._file.fileno(), size)  # for each key: the theoretical arrival time of GCRA
 
     def count_request(self, key_id: int, per_minute: int) -> RequestAllowance:
         """Count a request of a key, unless it has to wait. Call it from one thread of a process only."""
@@ -47,8 +50,8 @@ class RequestRateLimiter:
 
     @contextmanager
     def _exclusive(self) -> Iterator[None]:
-        fcntl.lockf(self._lock, fcntl.LOCK_EX)
+        fcntl.lockf(self._file, fcntl.LOCK_EX)  # the kernel lets it go when a process dies
         try:
             yield
         finally:
-            fcntl.lockf(self._lock, fcntl.LOCK_UN)
+            fcntl.lockf(self._file, fcntl.LOCK_UN)

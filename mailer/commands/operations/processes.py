@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+import os
+from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from mailer.commands.common import load_settings, need_redis, open_database, out, stop_signal
+from mailer.core import log
 from mailer.core.db import Database
 from mailer.core.errors import BadInput
 from mailer.core.migrate import run_migrations
+
+if TYPE_CHECKING:
+    from fastapi import FastAPI
 
 
 @click.command()
@@ -38,16 +45,32 @@ def serve(host: str, port: int, processes: int | None, until_eof: bool, developm
 
     Example: postmerge serve --port 8025
     """
+    from api.common.dependencies import warn_without_proxies
+    from api.common.hosts import LOOPBACK
     from api.server import uvicorn_server
-    from api.server.prefork import cores
-    from mailer import editions
 
     settings = load_settings("serve")
     settings.need_transport(host)
     settings.need_secrets()
+    settings.need_database()
+    if development and host not in LOOPBACK:
+        raise BadInput(f"The development pages show every email: serve them on 127.0.0.1, not on {host}.")
+    warn_without_proxies(settings)
+    if not settings.site_folder.is_dir():
+        log.get("serve").warning("serve.no_build", folder=str(settings.site_folder))
+    size = processes or min(len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1, 4)
+    stop_signal(until_eof)  # uvicorn ends at a signal, and passes it on
+    listening = uvicorn_server.listen(host, port)
+    uvicorn_server.serve(partial(_make_app, development, size), settings, listening, size)
+
+
+def _make_app(development: bool, processes: int, shared_folder: Path) -> FastAPI:
+    from api.server import app_process
+    from mailer import editions
+
+    settings = load_settings("serve")
     name, fields = editions.site_name(settings.config), editions.form_fields(settings.config)
-    size = processes or min(cores(), 4)
-    uvicorn_server.serve(settings, open_database(settings), name, host, port, stop_signal(until_eof), size, development, fields)
+    return app_process.make_app(settings, open_database(settings), name, fields, development, processes, shared_folder)
 
 
 @click.command()

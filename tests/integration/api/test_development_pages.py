@@ -2,22 +2,18 @@
 
 from __future__ import annotations
 
-import socket
-import threading
 from pathlib import Path
 
 import pytest
 from fastapi.testclient import TestClient
 
-from api.server import uvicorn_server
+from api.server import app_process
 from mailer.commands.operations.dev_stack import Place
 from mailer.core import settings as settings_module
 from mailer.core.db import Database
 from mailer.core.errors import BadInput
-from mailer.fakes.free_ports import find_free_port
 from mailer.transports import make_transport
 from tests import commands, factories
-from tests.processes import eventually
 from tests.web import Web
 
 PAGES = ("/outbox", "/ledger")
@@ -34,34 +30,19 @@ def test_they_answer_only_to_this_machines_own_names(newsletter: Web, path: str,
     assert client.get(path, headers={"Host": "127.0.0.1", "X-Forwarded-For": "192.0.2.7"}).status_code == 404
 
 
-@pytest.mark.parametrize(("development", "status"), [(False, b"404"), (True, b"200")])
-def test_serve_has_them_only_in_development(database: Database, tmp_path: Path, development: bool, status: bytes) -> None:
-    conf, stopping = factories.settings(tmp_path, database.url), threading.Event()
-    port = find_free_port()
-
-    def serve() -> None:
-        uvicorn_server.serve(conf, database, "The Letter", "127.0.0.1", port, stopping, 1, development)
-
-    def listens() -> bool:
-        with socket.socket() as client:
-            return client.connect_ex(("127.0.0.1", port)) == 0
-
-    thread = threading.Thread(target=serve)
-    thread.start()
-    eventually(listens, 20, "the server listens")
-    for path in PAGES:
-        with socket.create_connection(("127.0.0.1", port), 20) as client:
-            client.sendall(f"GET {path} HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n".encode())
-            assert client.recv(1 << 16).split()[1] == status
-    stopping.set()
-    thread.join(20)
-
-
-def test_development_on_another_address_than_loopback_is_refused(database: Database, tmp_path: Path) -> None:
+@pytest.mark.parametrize(("development", "status"), [(False, 404), (True, 200)])
+def test_serve_has_them_only_in_development(database: Database, tmp_path: Path, development: bool, status: int) -> None:
     conf = factories.settings(tmp_path, database.url)
-    with pytest.raises(BadInput, match=r"127\.0\.0\.1"):
-        uvicorn_server.serve(conf, database, "The Letter", "0.0.0.0", 1, threading.Event(), 1, True)
+    app = app_process.make_app(conf, database, "The Letter", development=development)
+    for path in PAGES:
+        assert TestClient(app).get(path, headers={"Host": "127.0.0.1"}).status_code == status
     assert "--development" in Place(tmp_path, tmp_path, 1, 2).options("serve")
+
+
+def test_development_on_another_address_than_loopback_is_refused(tmp_path: Path) -> None:
+    environ = {"DATABASE_URL": "postgresql://127.0.0.1:1/none", "POSTMERGE_TRANSPORT": "outbox", "POSTMERGE_SECRET": "s" * 32}
+    done = commands.run(tmp_path, environ, "serve", "--development", "--host", "0.0.0.0")
+    assert (done.returncode, "serve them on 127.0.0.1" in done.stderr) == (1, True), done.stderr
 
 
 @pytest.mark.parametrize(

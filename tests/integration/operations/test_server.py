@@ -2,22 +2,42 @@
 
 from __future__ import annotations
 
+import contextlib
 import socket
 import threading
 import time
 from collections.abc import Iterator
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import pytest
+import uvicorn
 
-from api.server import uvicorn_server
+from api.server import app_process, uvicorn_server
 from mailer.core.db import Database
-from mailer.fakes.free_ports import find_free_port
+from mailer.core.settings import Settings
 from tests import web
 from tests.factories import settings
+from tests.processes import eventually
 
 BIG = bytes(range(256)) * 6_000  # 1.5 MB
+
+
+@contextlib.contextmanager
+def serving(conf: Settings, database: Database) -> Iterator[tuple[uvicorn.Server, int]]:
+    """The real server in a thread, and its port."""
+    server = uvicorn.Server(uvicorn_server.make_config(partial(app_process.make_app, conf, database, "The Letter"), conf))
+    listening = uvicorn_server.listen("127.0.0.1", 0)
+    number = listening.getsockname()[1]
+    thread = threading.Thread(target=server.run, args=([listening],))
+    thread.start()
+    try:
+        yield server, number
+    finally:
+        server.should_exit = True
+        thread.join(20)
+    assert not thread.is_alive()
 
 
 @pytest.fixture
@@ -25,14 +45,8 @@ def port(database: Database, tmp_path: Path) -> Iterator[int]:
     conf = settings(tmp_path, database.url)
     conf.site_folder.mkdir(parents=True)
     (conf.site_folder / "big.bin").write_bytes(BIG)
-    number = find_free_port()
-    stopping = threading.Event()
-    thread = threading.Thread(target=uvicorn_server.serve, args=(conf, database, "The Letter", "127.0.0.1", number, stopping))
-    thread.start()
-    yield number
-    stopping.set()
-    thread.join(20)
-    assert not thread.is_alive()
+    with serving(conf, database) as (_, number):
+        yield number
 
 
 def test_a_server_without_a_build_says_so_and_serves_forms_and_the_api(database: Database, tmp_path: Path) -> None:
@@ -71,16 +85,12 @@ def answers(connection: socket.socket, number: int) -> list[bytes]:
     return found
 
 
-def test_head_and_body_of_a_response_are_sent_together_and_at_once(port: int) -> None:
-    with connected(port) as connection:
-        for _ in range(5):
-            connection.sendall(ask("/v1/tags"))
-            whole = connection.recv(1 << 16)
-            head, _, body = whole.partition(b"\r\n\r\n")
-            assert head.startswith(b"HTTP/1.1 401")
-            assert b'"code":"authentication_missing"' in body
-    with uvicorn_server.listen("127.0.0.1", 0) as listening:
-        assert listening.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
+def test_a_body_does_not_wait_for_the_acknowledgment_of_its_head(database: Database, tmp_path: Path) -> None:
+    with serving(settings(tmp_path, database.url), database) as (server, number), connected(number) as client:
+        client.sendall(ask("/v1/ping"))
+        assert client.recv(1 << 16).startswith(b"HTTP/1.1 200")
+        (connection,) = server.server_state.connections
+        assert connection.transport.get_extra_info("socket").getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
 
 
 def test_requests_sent_at_once_are_answered_in_their_order(port: int) -> None:
@@ -137,19 +147,37 @@ def test_no_request_becomes_a_websocket_outside_of_the_limits_on_connections(por
 
 def test_a_request_that_a_proxy_sends_while_the_server_stops_is_answered(database: Database, tmp_path: Path) -> None:
     conf = replace(settings(tmp_path, database.url), trusted_proxies="127.0.0.1/32")
-    number = find_free_port()
-    stopping = threading.Event()
-    thread = threading.Thread(target=uvicorn_server.serve, args=(conf, database, "The Letter", "127.0.0.1", number, stopping))
-    thread.start()
-    with connected(number) as idle:
+    with serving(conf, database) as (server, number), connected(number) as idle, connected(number) as unused:
         idle.sendall(ask("/v1/ping"))
         assert b"connection: close" not in idle.recv(1 << 16).lower()
-        stopping.set()
+        server.should_exit = True
         time.sleep(0.5)
         idle.sendall(ask("/v1/ping", "POST", "Content-Length: 0\r\n"))
         head = idle.recv(1 << 16).partition(b"\r\n\r\n")[0].lower()
         assert head.startswith(b"http/1.1 4")
         assert b"connection: close" in head
         assert idle.recv(1) == b""
-    thread.join(20)
-    assert not thread.is_alive()
+        assert unused.recv(1) == b""
+
+
+def test_a_request_that_has_begun_to_arrive_when_the_server_stops_is_answered(database: Database, tmp_path: Path) -> None:
+    conf = replace(settings(tmp_path, database.url), trusted_proxies="127.0.0.1/32")
+    with serving(conf, database) as (server, number), connected(number) as client:
+        client.sendall(b"POST /v1/ping HTTP/1.1\r\nHost: x\r\nContent-")
+        eventually(lambda: bool(server.server_state.connections), 10, "the server has the connection")
+        server.should_exit = True
+        time.sleep(2)  # longer than an unused connection is kept
+        client.sendall(b"Length: 2\r\n\r\n{}")
+        assert client.recv(1 << 16).startswith(b"HTTP/1.1 4")
+
+
+@pytest.mark.parametrize("proxies", ["", "127.0.0.1/32"])
+def test_a_server_that_stops_waits_for_no_client_for_long(database: Database, tmp_path: Path, proxies: str) -> None:
+    conf = replace(settings(tmp_path, database.url), trusted_proxies=proxies)
+    with serving(conf, database) as (server, number), connected(number) as client:
+        client.sendall(ask("/v1/ping"))
+        assert client.recv(1 << 16)
+        started = time.monotonic()
+        server.should_exit = True
+        assert client.recv(1) == b""
+        assert time.monotonic() - started < 5

@@ -18,7 +18,6 @@ from starlette.responses import PlainTextResponse, Response
 from starlette.types import Receive, Scope, Send
 
 from api.server import connection_limits
-from api.server.coalesced_write import _CoalescingTransport
 from api.server.connection_limits import ConnectionLimits, LimitedProtocol
 from tests.processes import eventually
 
@@ -62,7 +61,7 @@ def serving(capacity: int = 100, proxies: str = "") -> Iterator[Served]:
         found.append(server.sockets[0].getsockname()[1])
         ready.set()
         while not stop.is_set():
-            limits.close_late()
+            await limits.close_late()
             await asyncio.sleep(0.02)
         server.close()
         for connection in list(state.connections):
@@ -251,27 +250,3 @@ def test_a_request_for_another_protocol_without_a_body_is_answered_like_any(more
     head = f"GET / HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: h2c\r\n{more}\r\n"
     with serving() as served, served.connect(head.encode()) as client:
         assert client.recv(4096).startswith(b"HTTP/1.1 200")
-
-
-def test_what_waits_to_be_written_to_a_closed_connection_is_dropped() -> None:
-    transport = _ClosedTransport()
-    loop = asyncio.new_event_loop()
-    coalescing = _CoalescingTransport(transport, loop)  # type: ignore[arg-type]
-    coalescing.write(b"x")
-    loop.call_soon(loop.stop)
-    loop.run_forever()
-    loop.close()
-    assert transport.written == []
-
-
-class _ClosedTransport:
-    """A transport whose connection is gone."""
-
-    def __init__(self) -> None:
-        self.written: list[bytes] = []
-
-    def is_closing(self) -> bool:
-        return True
-
-    def write(self, data: bytes) -> None:
-        self.written.append(data)

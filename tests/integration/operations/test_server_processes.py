@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import http.client
 import os
 import signal
@@ -42,18 +41,10 @@ class Server:
         with socket.socket() as probe:
             return probe.connect_ex(("127.0.0.1", self.port)) == 0
 
-    def held(self) -> list[int]:
-        """How many open connections each process has."""
-        return [
-            sum(
-                one.status == psutil.CONN_ESTABLISHED and one.laddr.port == self.port
-                for one in psutil.Process(pid).net_connections()
-            )
-            for pid in sorted(self.workers())
-        ]
-
     def workers(self) -> set[int]:
-        return {one.pid for one in psutil.Process(self.parent.pid).children() if one.status() != psutil.STATUS_ZOMBIE}
+        """The processes that answer; multiprocessing has one of its own beside them."""
+        found = psutil.Process(self.parent.pid).children()
+        return {one.pid for one in found if one.status() != psutil.STATUS_ZOMBIE and "spawn_main" in " ".join(one.cmdline())}
 
 
 @pytest.fixture
@@ -74,29 +65,17 @@ def test_when_one_dies_the_other_answers_and_a_new_one_comes(server: Server) -> 
     assert server.ask() == 401  # the new one answers alone
 
 
-def test_clients_that_come_at_once_are_shared_out(server: Server) -> None:
-    with contextlib.ExitStack() as clients:
-
-        def client() -> list[int]:
-            """One more that stays; how many each process has now."""
-            connection = clients.enter_context(socket.create_connection(("127.0.0.1", server.port), 20))
-            connection.sendall(b"GET /v1/accounts/me HTTP/1.1\r\nHost: x\r\n\r\n")
-            assert connection.recv(1 << 16).startswith(b"HTTP/1.1 401")
-            return server.held()
-
-        eventually(lambda: min(client()) > 0, 60, "both processes have begun to take clients")
-        before = server.held()
-        for _ in range(40):
-            client()
-        after = server.held()
-        assert sum(after) >= sum(before) + 30  # a slow machine closes the first as idle meanwhile
-        assert min(after) >= 10
+def test_new_clients_of_a_busy_process_are_answered_by_the_other(server: Server) -> None:
+    for pid in server.workers():
+        psutil.Process(pid).suspend()
+        assert [server.ask() for _ in range(5)] == [401] * 5
+        psutil.Process(pid).resume()
 
 
 def test_when_the_parent_dies_nothing_of_it_is_left(server: Server) -> None:
     workers = server.workers()
     kill(server.parent)
-    eventually(lambda: not any(psutil.pid_exists(pid) for pid in workers), 5, "the processes end")
+    eventually(lambda: not any(psutil.pid_exists(pid) for pid in workers), 60, "the processes end")  # once they have started
     assert not server.listens()
 
 

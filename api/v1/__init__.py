@@ -18,7 +18,7 @@ from api.v1.common.entity_tags import EntityTagMiddleware
 from api.v1.common.idempotency import IdempotencyMiddleware
 from api.v1.common.rate_limit import RequestRateLimiter
 from api.v1.common.request_log import RequestLog, RequestLogMiddleware
-from api.v1.operations import account, api_requests, exports, unsupported, users, webhooks
+from api.v1.operations import account, api_requests, exports, permissions, unsupported, users, webhooks
 from api.v1.sending import archive_files, drafts, emails, events, images, previews, publish, sends, test_emails
 from api.v1.subscribers import bulk_actions, forms, imports, notes, segments, stripe_subscriptions, subscribers, tags
 
@@ -75,6 +75,7 @@ _ROUTERS = (
     imports.router,
     exports.router,
     stripe_subscriptions.router,
+    permissions.router,
     publish.router,
     test_emails.router,
     previews.router,

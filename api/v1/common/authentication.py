@@ -32,9 +32,10 @@ _WRITES = {
 }
 _HELD_IN_GIT = {"attachments", "snippets", "automations", "forms", "newsletters"}  # read-only for every key
 _PRIVATE = {"users", "api_requests", "webhooks"}  # readable with ``admin`` only
-_PUBLISHERS = {"ping", "publish", "previews", "sends"}  # all that ``publish`` may use
+_PUBLISHERS = {"ping", "permissions", "publish", "previews", "sends"}  # all that ``publish`` may use
 _REVIEWERS = {
     "ping",
+    "permissions",
     "publish/missing",
     "publish/editions",
     "publish/plan",
@@ -89,10 +90,16 @@ async def authorize(request: Request, authorization: Annotated[str | None, Secur
         limiter: RequestRateLimiter = request.app.state.rate_limiter
         _state_limit(request, key.per_minute, limiter.count_request(key.id, key.per_minute), "this key")
     path = request.url.path.removeprefix("/v1").strip("/")
-    if not is_allowed(key.scope, request.method, path) and not _is_always_refused(request, path):
-        raise ApiError(
-            403, "forbidden", f"A key with the scope {key.scope} cannot do this: use one with {_needed_scope(request, path)}."
-        )
+    if not _is_always_refused(request, path):
+        require_permission(request, request.method, path)
+
+
+def require_permission(request: Request, method: str, path: str) -> None:
+    """Raise ApiError 403 unless the scope of the request's key allows the method on a path (below ``/v1``)."""
+    scope = request.state.key.scope
+    if not is_allowed(scope, method, path):
+        sentence = f"A key with the scope {scope} cannot do this: use one with {_needed_scope(method, path)}."
+        raise ApiError(403, "forbidden", sentence)
 
 
 def _count_stranger(request: Request) -> None:
@@ -148,8 +155,8 @@ def _is_always_refused(request: Request, path: str) -> bool:
     return (word in _HELD_IN_GIT or drafts_too) and request.method not in ("GET", "HEAD")
 
 
-def _needed_scope(request: Request, path: str) -> str:
+def _needed_scope(method: str, path: str) -> str:
     for scope in ("read", "subscribers", "publish", "review"):
-        if is_allowed(scope, request.method, path):
+        if is_allowed(scope, method, path):
             return f"{scope} or admin"
     return "admin"

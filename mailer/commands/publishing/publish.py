@@ -105,12 +105,13 @@ def plan(
     Examples: postmerge plan; postmerge plan --server https://news.example.org
     """
     settings = load_settings()
-    if not server:
+    there = remote_publish.server(server, settings, "plan") if server else None
+    if not there:
         settings.need_transport()
     found, findings = editions_of(settings, built, quiet=json)
-    if server:
-        order, _ = remote_publish.hand_over(remote_publish.server(server, settings), found, issue, allow, gate)
-        facts = _plan_remotely(settings, remote_publish.server(server, settings), order, findings)[1]
+    if there:
+        order, _ = remote_publish.hand_over(there, found, issue, allow, gate)
+        facts = _plan_remotely(settings, there, order, findings)[1]
         versioned = {"version": cli_output.JSON_VERSION, **facts}
         print_json(versioned) if json else out.print(Text("\n".join(remote_publish.planned(facts))))
         sys.exit(1 if facts["refusals"] else 0)
@@ -135,12 +136,18 @@ def plan(
 @commit_option
 @click.option("--preview", is_flag=True, help="With --server: only show the built site to reviewers, at a private address.")
 @click.option("--branch", metavar="NAME", default="", help="With --preview: whose site it is (default: what git says).")
+@click.option(
+    "--base",
+    default="",
+    metavar="REF",
+    help="With --preview: the branch to merge into; new pictures come first in a large preview (default: origin/main).",
+)
 @click.option("--remove", is_flag=True, help="With --preview: remove it, once the branch is merged.")
 @click.option("--reviewer-link", is_flag=True, help="With --preview: print the address that shows paid text, too.")
 @as_json
 def publish(
     built: bool, issue: str, allow: Sequence[str], gate: bool | None, server: str, commit: str,
-    preview: bool, branch: str, remove: bool, reviewer_link: bool, json: bool,
+    preview: bool, branch: str, base: str, remove: bool, reviewer_link: bool, json: bool,
 ) -> None:  # fmt: skip
     """Build, check, and schedule the sends of all new issues. Running it again never sends an issue twice.
 
@@ -149,15 +156,16 @@ def publish(
     """
     settings = load_settings()
     if preview:
-        return run_preview(settings, server, PreviewOptions(branch, remove, reviewer_link, built, json))
-    if branch or remove or reviewer_link:
-        raise click.UsageError("--branch, --remove and --reviewer-link need --preview.")
-    if not server:
+        return run_preview(settings, server, PreviewOptions(branch, base, remove, reviewer_link, built, json))
+    if branch or base or remove or reviewer_link:
+        raise click.UsageError("--branch, --base, --remove and --reviewer-link need --preview.")
+    there = remote_publish.server(server, settings, "publish") if server else None
+    if not there:
         settings.need_transport()
     found, findings = editions_of(settings, built, quiet=json)
     commit = commit or _find_commit(settings)
-    if server:
-        return _publish_remotely(settings, server, found, findings, Request(issue, allow, commit=commit), gate, json)
+    if there:
+        return _publish_remotely(settings, there, found, findings, Request(issue, allow, commit=commit), gate, json)
     database = open_database(settings)
     findings = _checked(settings, make_plan(database, settings, found, issue), findings)
     request = Request(issue, allow, _gate(settings, gate), commit=commit)
@@ -171,10 +179,9 @@ def publish(
 
 
 def _publish_remotely(
-    settings: Settings, url: str, found: Sequence[Edition], findings: Sequence[Finding], request: Request,
+    settings: Settings, there: remote_publish.Server, found: Sequence[Edition], findings: Sequence[Finding], request: Request,
     gate: bool | None, json: bool,
 ) -> None:  # fmt: skip
-    there = remote_publish.server(url, settings)
     order, new = remote_publish.hand_over(there, found, request.issue, list(request.allow), gate)
     order = replace(order, commit=request.commit)
     if not json:

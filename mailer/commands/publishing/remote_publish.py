@@ -44,6 +44,13 @@ class Server:
         self._base = parts.geturl().rstrip("/") + "/v1"
         self._key = key
 
+    def insist(self, operation: str) -> None:
+        """Raise Refused unless the key may do this: ``plan``, ``preview``, ``publish`` or ``test``.
+
+        Ask before something is built or uploaded for it.
+        """
+        self.ask("GET", f"/permissions/{operation}", b"")
+
     def ask(self, method: str, path: str, body: bytes, media_type: str = "application/json") -> Any:
         """What the server answers. Raises Refused, BadInput or Unavailable with its sentence."""
         headers = {"Authorization": f"Token {self._key}", "Content-Type": media_type}
@@ -126,9 +133,12 @@ def remove_preview(server: Server, branch: str) -> None:
     server.ask("DELETE", f"/previews?{urlencode({'branch': branch})}", b"")
 
 
-def server(url: str, settings: Settings) -> Server:
-    """The server with the key of the environment."""
-    return Server(url, settings.api_key)
+def server(url: str, settings: Settings, operation: str = "") -> Server:
+    """The server with the key of the environment. Raises Refused unless that key may do ``operation`` (empty: not asked)."""
+    made = Server(url, settings.api_key)
+    if operation:
+        made.insist(operation)
+    return made
 
 
 def make_outlook(facts: dict[str, Any], found: Sequence[Edition]) -> Outlook:

@@ -23,9 +23,10 @@ _MAX_NAMED_FILES = 3
 
 @dataclass(frozen=True)
 class PreviewOptions:
-    """What was asked with ``--preview``. ``branch`` is empty for the one that git says."""
+    """What was asked with ``--preview``. ``branch`` is empty for the one that git says, ``base`` for ``origin/main``."""
 
     branch: str
+    base: str
     remove: bool
     reviewer_link: bool
     built: bool
@@ -36,14 +37,15 @@ def run_preview(settings: Settings, url: str, options: PreviewOptions) -> None:
     """Upload the preview of a branch and print its address, or remove it."""
     if not url:
         raise click.UsageError("--preview needs --server: the server shows the preview.")
-    there, branch = remote_publish.server(url, settings), options.branch or _find_branch(settings)
+    there, branch = remote_publish.server(url, settings, "preview"), options.branch or _find_branch(settings)
     if options.remove:
         remote_publish.remove_preview(there, branch)
         return (
             print_json({"branch": branch, "url": None}) if options.json else err.print(f"There is no preview of {branch} now.")
         )
     editions, _ = editions_of(settings, options.built, quiet=options.json)
-    found = collect_preview(settings.site_folder, settings.site_url or _read_site_url(settings), editions)
+    changed = _list_changed(settings, options.base)
+    found = collect_preview(settings.site_folder, settings.site_url or _read_site_url(settings), editions, changed)
     done = remote_publish.upload_preview(there, branch, pack_preview(found.files), options.reviewer_link)
     if options.json:
         return print_json({"branch": branch, **done, "left_out": found.left_out})
@@ -70,6 +72,18 @@ def _find_branch(settings: Settings) -> str:
     if not branch:
         raise BadInput("git has no branch checked out here: name it with --branch.")
     return branch
+
+
+def _list_changed(settings: Settings, base: str) -> list[str]:
+    """Paths of what the branch changed in the content, from the folder that holds it; empty without ``origin/main``."""
+    try:
+        history = History(settings.content)
+        changed, _ = history.changed(history.fork(base or "origin/main"))
+    except BadInput:
+        if base:
+            raise
+        return []
+    return [path.relative_to(settings.content.resolve().parent).as_posix() for path in changed]
 
 
 def _read_site_url(settings: Settings) -> str:

@@ -57,8 +57,9 @@ def test(issue: str, recipients: Sequence[str], variant: str, built: bool, serve
 def _send_remotely(
     settings: Settings, server: str, issue: str, to: Sequence[str], variant: str, built: bool, json: bool
 ) -> None:  # fmt: skip
+    there = remote_publish.server(server, settings, "test")
     edition = choose_edition(editions_of(settings, built, quiet=json)[0], issue)
-    done = remote_publish.send_test(remote_publish.server(server, settings), edition, variant, to)
+    done = remote_publish.send_test(there, edition, variant, to)
     if json:
         return print_json(done)
     whom = ", ".join(to) or f"the server's {done['sent']} reviewers"

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from urllib.parse import unquote, urlsplit
 
 from mailer.core.edition import Edition, spoken_in
@@ -26,14 +26,17 @@ class PreviewFiles:
     left_out: Sequence[str]
 
 
-def collect_preview(site: Path, site_url: str, editions: Iterable[Edition]) -> PreviewFiles:
+def collect_preview(
+    site: Path, site_url: str, editions: Iterable[Edition], changed: Collection[str] = ()
+) -> PreviewFiles:  # fmt: skip
     """Collect the files of a built site.
 
     Scripts are left out, as are the largest files beyond what a preview may have: links to those lead to the live site. The
-    pictures of the newest issues come before all others, since the live site may not have them.
+    pictures that the branch changed come first, then those of the issues that it changed, then those of the newest issues,
+    since the live site may not have them. ``changed`` has the paths of the branch's sources, as ``Edition.paths`` names them.
     """
-    editions = sorted(editions, key=lambda one: one.dated, reverse=True)
-    chosen, left_out = _choose_files(site, site_url, editions)
+    editions = sorted(editions, key=lambda one: (not changed or set(changed).isdisjoint(one.paths), -one.dated.timestamp()))
+    chosen, left_out = _choose_files(site, site_url, editions, {PurePosixPath(path).name for path in changed})
     known = set(chosen)
     read = {path: (site / path).read_bytes() for path in chosen}
     found = {f"{SITE}/{path}": _relink(path, data, site_url, known) for path, data in read.items()}
@@ -43,8 +46,12 @@ def collect_preview(site: Path, site_url: str, editions: Iterable[Edition]) -> P
     return PreviewFiles(found, left_out)
 
 
-def _choose_files(site: Path, site_url: str, editions: Sequence[Edition]) -> tuple[list[str], list[str]]:
-    """Paths of what is shown, pages first, then the pictures of the newest issues, then the smallest; and of what is not."""
+def _choose_files(
+    site: Path, site_url: str, editions: Sequence[Edition], changed: Collection[str]
+) -> tuple[list[str], list[str]]:  # fmt: skip
+    """Paths of what is shown, pages first, then files of changed names, then the pictures of the issues in their order, then
+    the smallest; and of what is not.
+    """
     sizes = {
         path.relative_to(site).as_posix(): path.stat().st_size
         for path in site.rglob("*")
@@ -52,7 +59,12 @@ def _choose_files(site: Path, site_url: str, editions: Sequence[Edition]) -> tup
     }
     ranks = {path: rank for rank, path in reversed(list(enumerate(_list_shown(editions, site_url))))}
     last = len(ranks) + 1
-    every = sorted(sizes, key=lambda path: (not _has_links(path), ranks.get(path, last), sizes[path], path))
+
+    def rank(path: str) -> tuple[bool, bool, int, int, str]:
+        is_new = PurePosixPath(path).name in changed
+        return not _has_links(path), not is_new, ranks.get(path, last), sizes[path], path
+
+    every = sorted(sizes, key=rank)
     left, chosen, left_out = MAX_PREVIEW_BYTES, [], every[MAX_PREVIEW_FILES // 2 :]  # that half is for pages with paid text
     for path in every[: MAX_PREVIEW_FILES // 2]:
         needed = _HEAD_BYTES + (sizes[path] // _COMPRESSED if _has_links(path) else sizes[path])

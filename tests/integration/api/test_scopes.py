@@ -14,8 +14,8 @@ from tests.web import Web
 
 PRIVATE = {"users", "api_requests", "webhooks"}  # for admin alone: addresses of people, and signing keys
 LISTS = {"subscribers", "tags", "segments", "notes", "bulk_actions", "imports", "exports"}
-PUBLISHER = {"ping", "publish", "previews", "sends"}
-REVIEWER = {"ping", "previews", "test_emails"}
+PUBLISHER = {"ping", "permissions", "publish", "previews", "sends"}
+REVIEWER = {"ping", "permissions", "previews", "test_emails"}
 VERBS = ("get", "post", "put", "patch", "delete")
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -77,3 +78,25 @@ def test_the_examples_of_the_api_keep_to_the_schema_too(name: str) -> None:
     example = json.loads((ROOT / "api" / "v1" / "common" / "examples.json").read_text("utf-8"))[name]
     steps = {"type": "array", "minItems": 1, "items": SCHEMA["properties"]["steps"]["items"] | {"additionalProperties": False}}
     jsonschema.Draft202012Validator(steps).validate(example["steps"])
+
+
+@pytest.mark.parametrize(
+    ("scope", "words", "needed"),
+    [
+        ("review", ("publish",), "publish or admin"),
+        ("read", ("plan",), "publish or admin"),
+        ("subscribers", ("publish", "--preview", "--branch", "draft"), "publish or admin"),
+        ("publish", ("test", "hello"), "review or admin"),
+    ],
+)
+def test_a_key_that_may_not_is_refused_before_anything_is_built_or_uploaded(
+    folder: Path, newsletter: Web, url: str, scope: str, words: Sequence[str], needed: str
+) -> None:
+    write(folder)
+    given = {"POSTMERGE_API_KEY": with_key(newsletter, url, scope)._key, "POSTMERGE_SITE_URL": newsletter.settings.site_url}
+    environ = {**environment(factories.settings(folder, newsletter.database.url, ""), {}), **given}
+    done = commands.run(folder, environ, *words, "--server", url)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr.strip() == f"error: A key with the scope {scope} cannot do this: use one with {needed}."
+    assert not (folder / "build").exists()
+    assert newsletter.counted("uploaded_editions") == 0

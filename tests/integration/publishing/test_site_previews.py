@@ -303,6 +303,20 @@ def test_pictures_of_the_newest_issue_come_before_older_ones_however_large(site:
     assert {"site/images/new.png", "site/images/old.png"} <= set(found.files)
 
 
+def test_what_a_branch_changed_comes_before_all_else_however_old_and_large(site: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("new.png", "old.png", "drawn-again.png"):
+        (site / "images" / name).write_bytes(bytes(20_000 if name == "new.png" else 25_000))
+    new = factories.edition(body=f'<img src="{LIVE}/images/new.png">')
+    old = [
+        replace(new, key=name, path=f"content/issues/{name}.md", dated=new.dated - timedelta(days=7), body=f'<img src="{url}">')
+        for name, url in {"old": f"{LIVE}/images/old.png", "other": f"{LIVE}/images/drawn-again.png"}.items()
+    ]
+    monkeypatch.setattr("mailer.editions.site.preview_files.MAX_PREVIEW_BYTES", 60_000)
+    assert "images/new.png" not in collect_preview(site, LIVE, [new, *old]).left_out
+    changed = ["content/issues/old.md", "content/images/drawn-again.png", "content/notes.txt"]
+    assert collect_preview(site, LIVE, [new, *old], changed).left_out == ["images/new.png"]
+
+
 def test_what_is_too_large_for_a_preview_is_named() -> None:
     assert describe_left_out([f"images/{number}.png" for number in range(5)]) == (
         "A preview has at most 32 MB, so these come from the live site, if it has them:"

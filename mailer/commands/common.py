@@ -16,6 +16,7 @@ from typing import Any
 
 import click
 from rich.console import Console
+from rich.text import Text
 
 from mailer.core import i18n, log
 from mailer.core.db import Database
@@ -25,9 +26,20 @@ from mailer.core.migrate import need_current
 from mailer.core.setting_values import read_env_file
 from mailer.core.settings import Settings, load
 
+
+class _WholeLines(Console):
+    """A console that breaks no line of a sentence in a pipe or a file, however long."""
+
+    def print(self, *objects: Any, soft_wrap: bool | None = None, **more: Any) -> None:
+        """Print as ``Console`` does; tables keep their own width."""
+        is_prose = all(isinstance(one, (str, Text)) for one in objects)
+        whole = is_prose and not self.is_terminal if soft_wrap is None else soft_wrap
+        super().print(*objects, soft_wrap=whole, **more)
+
+
 # Addresses, tags, titles and errors come from outside, so markup is off. Colours are set with ``Text`` or ``style``.
-out = Console(highlight=False, markup=False, emoji=False)
-err = Console(stderr=True, highlight=False, markup=False, emoji=False)
+out = _WholeLines(highlight=False, markup=False, emoji=False)
+err = _WholeLines(stderr=True, highlight=False, markup=False, emoji=False)
 
 RUNNING_HOME, RUNNING_SETTINGS = Path(".postmerge/default"), "settings"  # of `postmerge up` in this folder
 _START_TIMEOUT, _START_PAUSE = 60.0, 0.5  # seconds

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import re
 from collections.abc import Sequence
 
@@ -41,4 +42,4 @@ def list_unsupported(now: Edition, last: Edition | None) -> tuple[list[str], int
 
 
 def _list_links(edition: Edition) -> list[str]:
-    return list(dict.fromkeys(_LINK.findall(edition.body)))
+    return list(dict.fromkeys(map(html.unescape, _LINK.findall(edition.body))))

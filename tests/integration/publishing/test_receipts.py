@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import base64
 import json
+import quopri
+import re
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
+from email import message_from_bytes, policy
+from email.message import EmailMessage
 from pathlib import Path
 
 import psycopg2.errors
@@ -40,7 +45,7 @@ class Newsletter(Web):
         conf.write_text(f"{conf.read_text()}\nPOSTMERGE_CARDS = POSTMERGE_SEARCH = False\n")
         self.options = replace(self.source.options("build"), site_url=url)
         self.url = f"{url}/issues/hello/"
-        self.write("A first paragraph about receipts.")
+        self.write("A first paragraph about receipts.\n\nFrom the keeper, with äöü.")
 
     def write(self, text: str) -> None:
         """Write the issue and build the site."""
@@ -130,6 +135,53 @@ def test_a_changed_email_is_found(newsletter: Newsletter) -> None:
     email = newsletter.email().replace(b"first paragraph", b"worst paragraph")
     assert outcomes(check_copies(newsletter.url, email, ""))["email"] == "differs"
     assert outcomes(check_copies(newsletter.url, b"Subject: other\n\nother", ""))["email"] == "differs"
+
+
+def _attach(email: bytes, as_file: bool) -> bytes:
+    outer = EmailMessage()
+    outer["Subject"] = "Fwd: Hello"
+    outer.set_content("See the attachment.")
+    if as_file:
+        outer.add_attachment(email, maintype="application", subtype="octet-stream", filename="Hello.EML")
+    else:
+        outer.add_attachment(message_from_bytes(email, policy=policy.default))
+    return outer.as_bytes()
+
+
+def _encode_again(email: bytes, encoding: str) -> bytes:
+    """The email as a server in between may send it: another transfer encoding, folded headers, CRLF in what is encoded."""
+    message = message_from_bytes(email)
+    for part in message.walk():
+        if part.get_content_maintype() == "text":
+            data = bytes(part.get_payload(decode=True)).replace(b"\r\n", b"\n")
+            del part["Content-Transfer-Encoding"]
+            part["Content-Transfer-Encoding"] = encoding
+            crlf = data.replace(b"\n", b"\r\n")
+            part.set_payload(base64.encodebytes(crlf) if encoding == "base64" else quopri.encodestring(data))
+    return message.as_bytes()
+
+
+SAVED: dict[str, Callable[[bytes], bytes]] = {
+    "with lines of Unix": lambda email: email.replace(b"\r\n", b"\n"),
+    "after a server": lambda email: b"Return-Path: <a@b>\r\nReceived: from a by b;\r\n\tMon, 30 Nov 2026\r\n" + email,
+    "in base64": lambda email: _encode_again(email, "base64"),
+    "in quoted-printable": lambda email: _encode_again(email, "quoted-printable"),
+    "from a mailbox": lambda email: b"From - Mon Nov 30 22:00:00 2026\n" + re.sub(rb"(?m)^From the", b">From the", email),
+    "from Apple Mail": lambda email: b"%-10d\n" % len(email) + email + b'<?xml version="1.0"?><plist/>\n',
+    "from an editor": lambda email: b"\xef\xbb\xbf" + email,
+    "attached": lambda email: _attach(email, as_file=False),
+    "attached as a file": lambda email: _attach(email, as_file=True),
+    "folded": lambda email: re.sub(rb"(?m)^(List-Unsubscribe|Subject|X-Postmerge-Digest): ", rb"\1:\r\n ", email),
+}
+
+
+@pytest.mark.parametrize("kind", SAVED)
+def test_an_email_is_the_same_however_it_travelled_and_was_saved(newsletter: Newsletter, kind: str) -> None:
+    email = SAVED[kind](newsletter.email())
+    assert b"From the keeper" in newsletter.email(), "a line that mailboxes change"
+    assert outcomes(check_copies(newsletter.url, email, ""))["email"] == "same"
+    changed = SAVED[kind](newsletter.email().replace(b"first paragraph", b"worst paragraph"))
+    assert outcomes(check_copies(newsletter.url, changed, ""))["email"] == "differs"
 
 
 def test_an_edited_page_says_so_and_the_sent_text_is_kept(newsletter: Newsletter) -> None:

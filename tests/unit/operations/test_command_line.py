@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from mailer import cli
+from mailer.commands import common
 from tests.conftest import ROOT
 
 
@@ -45,6 +46,17 @@ def test_the_help_has_80_columns_and_lists_every_group() -> None:
 def test_a_mistake_is_one_line_that_leads_on(words: tuple[str, ...], said: str) -> None:
     done = run(*words)
     assert (done.returncode, done.stdout, done.stderr.strip()) == (2, "", f"{said} what it takes.")
+
+
+def test_a_sentence_is_one_line_in_a_pipe_and_wrapped_on_a_terminal(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    said = "No reviewer was sent content/issues/2026-11-30-harbour-light.md: run `postmerge test 2026-11-30-harbour-light`."
+    common.out.print(said)
+    monkeypatch.setattr(common.out, "_force_terminal", True)
+    common.out.print(said)
+    assert [len(line.rstrip()) <= 80 for line in capsys.readouterr().out.splitlines()] == [False, True, True]
 
 
 def test_a_folder_that_cannot_be_written_is_one_sentence_whoever_meets_it_and_other_errors_are_shown_whole(

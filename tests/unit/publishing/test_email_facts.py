@@ -41,6 +41,7 @@ def test_links_that_came_and_went_are_listed() -> None:
     before = edition(body='<p><a href="https://b.org/">b</a> <a href="https://c.org/">c</a></p>')
     assert compare_links(now, before) == (["https://a.org/"], ["https://c.org/"])
     assert compare_links(now, None) == (["https://a.org/", "https://b.org/"], [])
+    assert compare_links(edition(body='<a href="https://a.org/?b=1&amp;c=2">a</a>'), None)[0] == ["https://a.org/?b=1&c=2"]
 
 
 def test_the_report_has_them_in_a_table() -> None:

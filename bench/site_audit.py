@@ -12,6 +12,7 @@ policy lets no script load. Needs Node 20, Chromium and the two npm packages; no
 from __future__ import annotations
 
 import functools
+import gzip
 import http.server
 import json
 import os
@@ -71,9 +72,23 @@ class ServedSite:
 
 
 class Handler(http.server.SimpleHTTPRequestHandler):
-    """Files, silently."""
+    """Files, silently; text compressed, as the proxies in ``deploy/`` and hosts of static sites send it."""
 
     protocol_version = "HTTP/1.1"
+
+    def do_GET(self) -> None:
+        """Send a file."""
+        path = Path(self.translate_path(self.path))
+        path = path / "index.html" if path.is_dir() and self.path.endswith("/") else path
+        kind = self.guess_type(path)
+        if not path.is_file() or (not kind.startswith("text/") and kind != "image/svg+xml"):
+            return super().do_GET()
+        data = gzip.compress(path.read_bytes(), 6)
+        self.send_response(200)
+        for name, value in {"Content-Type": kind, "Content-Encoding": "gzip", "Content-Length": str(len(data))}.items():
+            self.send_header(name, value)
+        self.end_headers()
+        self.wfile.write(data)
 
     def log_message(self, format: str, *args: Any) -> None:
         """Say nothing."""

@@ -8,11 +8,16 @@ from dataclasses import dataclass
 
 from mailer.checks.context import Context
 from mailer.checks.document import Document
-from mailer.checks.registry import Found, check, list_lines
+from mailer.checks.registry import Fix, Found, check, list_lines
+from mailer.core.i18n import N_, code, name, translator
+from mailer.editions.source.component_fences import BOXES
 
 _ITEM = r"(?:[-*+]|\d{1,9}[.)])[ \t]+\S"
 _BLOCK = r" {0,3}(?:[-*+#>|:]|\d{1,9}[.)]|<|\[|!!!)| {4}"  # how a line begins that is no paragraph's first one
 _FENCED = re.compile(r"[ >\t]*(?:```+|~~~+)[ \t]*(\w+)")
+# Translators: the titles of boxes in an issue
+_TITLES = (N_("Note"), N_("Tip"), N_("Important"), N_("Warning"), N_("Caution"), N_("Sponsor"))
+_UNTITLED = re.compile(rf"^:::({'|'.join(BOXES)})()[ \t]*$", re.MULTILINE)
 
 
 @dataclass(frozen=True)
@@ -91,3 +96,15 @@ def _group(doc: Document, kinds: Iterable[_Kind], is_known: Callable[[int], bool
         places = [at for at in found if not is_known(at)]
         if places:
             yield Found(places[0], f"{kind.said[0].upper()}{kind.said[1:]}.{list_lines(doc, places)}")
+
+
+@check("box-title", "note", "A box without a title in an issue that is not in English: its title is the English name.")
+def box_title(doc: Document, ctx: Context) -> Iterator[Found]:
+    lang = doc.fields.get("lang") or ctx.lang
+    boxes = list(_UNTITLED.finditer(doc.prose)) if ctx.gfm and code(lang).partition("-")[0] != "en" else []
+    for box in boxes:
+        title = box[1].title()
+        own = translator(lang)(title)
+        fix = Fix(box.start(2), box.start(2), f" {own}") if own != title else None
+        example = f", such as `:::{box[1]} {own}`" if fix else f" in {name(lang)} after `:::{box[1]}`"
+        yield Found(box.start(), f"Readers see “{title}” above this box: write its title{example}.", fix)

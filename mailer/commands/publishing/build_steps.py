@@ -12,6 +12,7 @@ from mailer.commands.common import err
 from mailer.core.edition import Edition, Finding
 from mailer.core.settings import Settings
 from mailer.editions.source import paid_leaks
+from mailer.flows.publishing.sequence_plan import list_broken
 
 if TYPE_CHECKING:
     from mailer import editions
@@ -64,9 +65,13 @@ def with_checks(settings: Settings, findings: Sequence[Finding], paths: Collecti
 
 
 def show_other_errors(findings: Sequence[Finding]) -> None:
-    """One line for errors in issues that are not to be sent."""
-    errors = [one for one in findings if one.level == "error"]
-    if errors:
-        files = ", ".join(dict.fromkeys(one.path for one in errors[:4]))
-        said = f"{len(errors)} {'error' if len(errors) == 1 else 'errors'} in issues that are not to be sent ({files})"
-        err.print(Text(f"{said}: `postmerge check` shows them.", style="yellow"), soft_wrap=True)
+    """One line for errors in issues that are not to be sent, and one for those in files of sequences."""
+    broken = list_broken(findings)
+    for errors, where in (
+        ([one for one in findings if one.level == "error" and one not in broken], "issues that are not to be sent"),
+        (broken, "sequences, which stay as they are until these files are corrected"),
+    ):
+        if errors:
+            files = ", ".join(dict.fromkeys(one.path for one in errors[:4]))
+            said = f"{len(errors)} {'error' if len(errors) == 1 else 'errors'} in {where} ({files})"
+            err.print(Text(f"{said}: `postmerge check` shows them.", style="yellow"), soft_wrap=True)

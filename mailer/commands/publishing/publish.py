@@ -113,7 +113,12 @@ def plan(
         order, _ = remote_publish.hand_over(there, found, issue, allow, gate)
         facts = _plan_remotely(settings, there, order, findings)[1]
         versioned = {"version": cli_output.JSON_VERSION, **facts}
-        print_json(versioned) if json else out.print(Text("\n".join(remote_publish.planned(facts))))
+        if json:
+            print_json(versioned)
+        else:
+            out.print(Text("\n".join(remote_publish.planned(facts))))
+            if not facts["refusals"]:
+                show_other_errors(findings)
         sys.exit(1 if facts["refusals"] else 0)
     database = open_database(settings)
     findings = _checked(settings, make_plan(database, settings, found, issue), findings)
@@ -123,6 +128,8 @@ def plan(
         print_json(cli_output.plan_facts(outlook))
     else:
         cli_output.plan(out, outlook, everything)
+        if not outlook.refusals:  # which name the errors that matter
+            show_other_errors(findings)
     if outlook.refusals:
         sys.exit(1)
 

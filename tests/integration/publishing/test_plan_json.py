@@ -100,3 +100,21 @@ def test_a_key_that_may_not_is_refused_before_anything_is_built_or_uploaded(
     assert done.stderr.strip() == f"error: A key with the scope {scope} cannot do this: use one with {needed}."
     assert not (folder / "build").exists()
     assert newsletter.counted("uploaded_editions") == 0
+
+
+def test_a_plan_names_the_errors_in_what_is_not_sent(folder: Path, database: Database) -> None:
+    environ = environment(factories.settings(folder, database.url, ""), {})
+    assert commands.run(folder, environ, "adopt").returncode == 0
+    welcome = folder / "content" / "sequences" / "welcome"
+    welcome.mkdir(parents=True)
+    (welcome / "sequence.toml").write_text('trigger = "confirmed"\n')
+    (welcome / "01-hello.md").write_text("Title: Hello\nAfter: 0\n\nThank you.\n")
+    (welcome / "02-more.md").write_text("Title: More\nAfter: 5s\n\nThe best ones.\n")
+    (folder / "content" / "issues" / "broken.md").write_text("Date: 2020-01-02\n\nNo title.\n")
+    done = commands.run(folder, environ, "plan", "--no-gate")
+    assert done.returncode == 0
+    assert done.stderr.splitlines()[-2:] == [
+        "1 error in issues that are not to be sent (content/issues/broken.md): `postmerge check` shows them.",
+        "1 error in sequences, which stay as they are until these files are corrected"
+        " (content/sequences/welcome/02-more.md): `postmerge check` shows them.",
+    ]

@@ -170,6 +170,8 @@ CASES: list[tuple[str, str | bytes, int, int, dict[str, object]]] = [
     ("character", HEAD + "Subject: A\u202eB\n\nText.\n", 5, 11, {}),
     ("variable-unknown", body("Hello *|FNAME|*,"), 6, 7, {}),
     ("variable-unknown", body("[A page]({filname}x.md)"), 6, 10, {}),
+    ("box-title", body("Text.\n\n:::note\nEin Hinweis.\n:::"), 8, 1, {"lang": "de", "gfm": True}),
+    ("box-title", f"{HEAD}Lang: fr\n\n:::sponsor\nMerci.\n:::\n", 7, 1, {"gfm": True}),
     ("spelling", body("It is on Github."), 6, 10, {}),
     ("spelling", body("We use Postgress now."), 6, 8, {}),
     ("html-forbidden", body("Text <script>alert(1)</script>"), 6, 6, {}),

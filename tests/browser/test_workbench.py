@@ -143,6 +143,18 @@ def test_whatever_is_saved_the_preview_lives_and_names_it_at_its_line(bench: Ben
     bench.shows("A wider smile.")
 
 
+def test_an_error_in_the_issue_is_named_above_it_and_everything_is_in_reach_on_a_phone(bench: Bench) -> None:
+    bench.page.set_viewport_size({"width": 390, "height": 844})
+    bench.save(lambda: bench.issue.write_text("Title: X\nDate: someday\n\nText.\n"))
+    expect(bench.page.locator("#error")).to_contain_text("Line 2: `Date: someday` is not a valid date")
+    bench.shows("Text.")
+    mode = bench.page.locator("#mode").bounding_box()
+    assert mode
+    assert mode["x"] + mode["width"] <= 390
+    bench.save(lambda: bench.issue.write_text(f"{HEAD}Better.\n"))
+    expect(bench.page.locator("#error")).to_be_hidden()
+
+
 def test_a_template_with_an_error_is_named_and_what_was_shown_stays_until_it_is_mended(bench: Bench) -> None:
     template = bench.folder / "theme" / "templates" / "article.html"
     good = template.read_text()

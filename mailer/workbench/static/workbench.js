@@ -118,8 +118,11 @@
       stage.removeAttribute("aria-busy");
       const keepOld = message.error && !message.page ? { page: shown.page, mail: shown.mail, mail_dark: shown.mail_dark, text: shown.text, size: shown.size, subject: shown.subject, preheader: shown.preheader, paid: shown.paid, seconds: shown.seconds } : {};
       shown = { ...keepOld, ...message };
-      at("error").hidden = !message.error;
-      at("error").textContent = message.error || "";
+      const errors = (shown.remarks || []).filter((one) => one.level === "error");
+      const more = errors.length > 1 ? ` (and ${errors.length - 1} more below)` : "";
+      const error = message.error || (errors.length ? `Line ${errors[0].line}: ${errors[0].message}${more}` : "");
+      at("error").hidden = !error;
+      at("error").textContent = error;
       at("live").textContent = `Live, ${message.ms} ms`;
       document.title = `${shown.subject || message.file}: write`;
       draw();

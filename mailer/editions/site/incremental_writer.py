@@ -1,10 +1,11 @@
 """Write only the pages that changed: those with the same bytes as before become links to the files of the last site.
 
-The pages of issues are made in two processes.
+The pages of issues are made in two processes; those made from the same as before (``page_inputs``) are not made at all.
 """
 
 from __future__ import annotations
 
+import hashlib
 import os
 import pickle
 import sys
@@ -16,6 +17,8 @@ from typing import Any
 from pelican.utils import sanitised_join
 from pelican.writers import Writer
 
+from mailer.editions.mail.markdown_to_html import digest
+from mailer.editions.site.page_inputs import PageInputs
 from mailer.editions.source import build_files
 
 _MIN_PAGES_PER_PROCESS = 50  # fewer pages are not worth a process
@@ -77,8 +80,39 @@ class ThriftyWriter(Writer):  # type: ignore[misc]
             self._noted.append((name, arguments, named))
 
     def flush(self) -> None:
-        """Write the recorded pages, every other one in another process, and each later one at once."""
+        """Write the recorded pages, and each later one at once.
+
+        The page of an issue that was made from the same as in the last build is not rendered again.
+        """
         noted, self._noted = self._noted or [], None
+        cache, key = self._build.workshop.cache, digest("pages", self._build.spare.site)
+        known, findings = cache.get(key) or {}, len(self._build.findings)
+        inputs = self._list_inputs(noted)
+        kept = {name: known[name] for name, made in inputs.items() if name in known and self._keep(name, made, *known[name])}
+        self._write_all([one for one in noted if one[0] not in kept])
+        if len(self._build.findings) == findings:  # the findings of a page are wanted again
+            fresh = inputs.keys() - kept.keys()
+            cache.put(key, kept | {name: (inputs[name], _hash(sanitised_join(self.output_path, name))) for name in fresh})
+
+    def _list_inputs(self, noted: list[_Asked]) -> dict[str, str]:
+        """Digest what the pages are made from; pages where that is not sure are left out."""
+        if len({name for name, _, _ in noted}) < len(noted):
+            return {}
+        inputs = PageInputs(self.settings, self._build.workshop.cache)
+        digests = {name: inputs.digest(name, arguments[0], arguments[1], named) for name, arguments, named in noted}
+        return {name: made for name, made in digests.items() if made}
+
+    def _keep(self, name: str, made: str, known: str, written: str) -> bool:
+        """Link a page to its file in the last site, if it would be the same and the file was not changed since."""
+        earlier = sanitised_join(str(self._build.spare.site), name)
+        if made != known or _hash(earlier) != written:
+            return False
+        self._note(sanitised_join(self.output_path, name), override=True)
+        build_files.same(Path(earlier), Path(sanitised_join(self.output_path, name)))
+        return True
+
+    def _write_all(self, noted: list[_Asked]) -> None:
+        """Write pages, every other one in another process."""
         names = [name for name, _, _ in noted]
         if len(noted) < _MIN_PAGES_PER_PROCESS or len(set(names)) < len(names):
             return self._write(noted)
@@ -111,6 +145,12 @@ class ThriftyWriter(Writer):  # type: ignore[misc]
             return super()._open_w(filename, encoding, override)
         self._note(filename, override)
         return _Page(filename, filename.replace(self.output_path, str(self._build.spare.site), 1), encoding)
+
+
+def _hash(path: str) -> str:
+    """Return the SHA-256 of a file; "" if there is none."""
+    data = build_files.read(path)
+    return "" if data is None else hashlib.sha256(data).hexdigest()
 
 
 class _Page:

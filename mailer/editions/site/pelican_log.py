@@ -48,8 +48,10 @@ class _Ear(logging.Handler):
 @contextmanager
 def quiet(findings: list[Finding], content: Path) -> Iterator[None]:
     """Collect Pelican's log in ``findings`` within the block, and print nothing. ``content`` is the content folder."""
-    from pelican.log import console
+    from pelican.log import LimitFilter, console
 
+    LimitFilter._raised_messages.clear()  # a later build in this process, as in the workbench, says the same again
+    LimitFilter._group_count.clear()
     logger, ear = logging.getLogger("pelican"), _Ear(findings, content.resolve())
     before = logger.propagate, console.quiet
     logger.addHandler(ear)

@@ -29,6 +29,7 @@ from mailer.editions.mail import gfm
 from mailer.editions.mail.canonical_html import MAX_DEPTH
 from mailer.editions.mail.gfm import GfmOptions
 from mailer.editions.mail.unclosed_html import close_elements
+from mailer.editions.source import build_files
 from mailer.editions.source.site_config import list_extensions
 
 J = TypeVar("J")
@@ -61,7 +62,7 @@ class Cache:
         path = Path(self._path(key))
         part = path.with_suffix(f".{os.getpid()}.part")
         try:
-            data = orjson.dumps({"key": key, "value": value})
+            data = build_files.to_json({"key": key, "value": value})
             try:
                 write_private(part, data)
             except FileNotFoundError:

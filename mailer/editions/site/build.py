@@ -181,6 +181,8 @@ class Build:
             emails, self.sources, self.converted.html, self.originals, self.workshop, self.issue_pictures, authors, replies
         )
         self.issues = maker.make(articles)
+        if len(self.site.settings["PLUGINS"]) == 1:  # another one may build sites in other languages from the same texts
+            self.converted.html.clear()
         return self.issues
 
     def report(self) -> list[Finding]:

@@ -30,8 +30,13 @@ class Staged:
 
 def stage(folder: Path, editions: Iterable[Edition]) -> Staged:
     """Prepare one file for each edition, without writing it."""
-    every = {_name(edition.key): orjson.dumps(_facts(edition)) for edition in oldest_first(editions)}
-    return Staged(folder, list(every), {name: data for name, data in every.items() if build_files.read(folder / name) != data})
+    names, new = list[str](), dict[str, bytes]()
+    for edition in oldest_first(editions):
+        names.append(name := _name(edition.key))
+        data = build_files.to_json(_facts(edition))
+        if build_files.read(folder / name) != data:
+            new[name] = data
+    return Staged(folder, names, new)
 
 
 def write(staged: Staged, findings: Sequence[Finding]) -> None:

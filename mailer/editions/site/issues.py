@@ -284,12 +284,17 @@ def _show(article: Any, edition: Edition, extras: page_extras.Extras, site: Site
     article.receipt = receipt_url(site.api_url, edition.digest, edition.url)
     own = (str(article.content).strip(), str(article.summary).strip()) if site.is_adopted else ("", "")
     # Every theme prints ``content``: with the digest around it, a page names its edition.
-    content = f'<div data-receipt="{article.receipt}" data-digest="{edition.digest}">{edition.body}</div>'
-    if own[0]:  # such as what draws formulas
-        content += list_added_scripts(own[0], Path(article.source_path).read_text(encoding="utf-8", errors="replace"))
-    article._content, article.get_content = content, lambda siteurl: content
+    before = f'<div data-receipt="{article.receipt}" data-digest="{edition.digest}">'
+    # what draws formulas, for example
+    after = (
+        list_added_scripts(own[0], Path(article.source_path).read_text(encoding="utf-8", errors="replace")) if own[0] else ""
+    )
+    article._content = edition.body
+    article.get_content = lambda siteurl: (
+        f"{before}{edition.body}</div>{after}"
+    )  # made when asked for: it is as long as the body
     if site.is_adopted:  # a feed leaves out a summary that is the whole text
-        summary = article.metadata["summary"] = content if own[0] == own[1] else own[1]
+        summary = article.metadata["summary"] = article.content if own[0] == own[1] else own[1]
         article.get_summary = lambda siteurl: summary
     article.metadata.setdefault("summary", escape(edition.preheader))
     article.corrected, article.audio, article.toc = extras.corrected, extras.audio, list_headings(edition.body)

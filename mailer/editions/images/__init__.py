@@ -39,5 +39,5 @@ def open_picture(data: bytes, formats: list[str] | None = None) -> Iterator[Imag
         advice = "make it smaller. A width of 1,200 pixels is enough"
         raise UnreadablePicture("has far too many pixels", advice) from error
     except Exception as error:  # decoders raise what they like
-        wrong = f"cannot be read as a picture ({type(error).__name__})"
+        wrong = "cannot be read as a picture"
         raise UnreadablePicture(wrong, "save it again as PNG or JPEG") from error

@@ -131,6 +131,7 @@ def _decoded(source: Source, data: bytes) -> str:
     said = "The file is not UTF-8 here: save it as UTF-8"
     if wants or "\0" in text:
         source.findings.append(Finding("error", source.path, line, said + "."))
+        text = text.lstrip("\ufffd").replace("\0", "")  # of UTF-16, all fields in English can be read
     else:
         source.warning(line, said + "; the byte is shown as \ufffd.")
     return text

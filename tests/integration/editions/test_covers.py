@@ -95,7 +95,7 @@ def test_a_cover_that_is_no_picture_of_ours_is_one_sentence_at_its_line(tmp_path
         newsletter.write(f"{number}.md", HEAD.format(name=number, day=number + 1) + f"Cover: {name}")
     report = newsletter.build()
     how = "is not a file: put it into content/images/ and write `Cover: images/name.jpg`."
-    unread = "none.png cannot be read as a picture (UnidentifiedImageError): save it again as PNG or JPEG."
+    unread = "none.png cannot be read as a picture: save it again as PNG or JPEG."
     said = [*(f"`Cover: {name[:60]}` {how}" for name in names[:-1]), unread]
     assert [(one.level, one.line, one.message) for one in report.findings] == [("warning", 4, one) for one in said]
     assert len(report.editions) == len(names)

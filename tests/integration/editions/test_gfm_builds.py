@@ -142,11 +142,13 @@ def test_monstrous_texts_are_named_in_one_sentence_each_and_the_others_are_built
         "c-large": head.encode() + b"\n" + b"word " * 1_000_000,
         "d-wide": head.encode() + b"\n" + b"|a" * 1000 + b"|\n" + b"|-" * 1000 + b"|\n" + b"|b\n" * 10,
         "e-bytes": head.encode() + b"Send: yes\n\nGr\xfc\xdfe\n",
+        "f-words": f"{head}Send: yes\n\nText.\n".encode("utf-16"),
         "f-cells": head.encode() + b"\n" + b"|a" * 100 + b"|\n" + b"|-" * 100 + b"|\n" + (b"|b" * 100 + b"|\n") * 100,
     }
     for name, data in texts.items():
         (newsletter.issues / f"{name}.md").write_bytes(data)
     report = github(newsletter).build()
+    assert [one.issue for one in report.findings if one.path.endswith("f-words.md")] == ["content/issues/f-words.md"], "it asks"
     assert {"first", "f-cells"} <= {one.key for one in report.editions}
     said = {path: [one.message for one in report.findings if one.path.endswith(f"/{path}.md")] for path in texts}
     assert said == {
@@ -163,6 +165,7 @@ def test_monstrous_texts_are_named_in_one_sentence_each_and_the_others_are_built
             "simplify the text."
         ],
         "e-bytes": ["The file is not UTF-8 here: save it as UTF-8."],
+        "f-words": ["The file is not UTF-8 here: save it as UTF-8."],
         "f-cells": ["The email has 1241 KB of HTML, and Gmail clips it at 102 KB: shorten it, or set POSTMERGE_CLIP = 'cut'."],
     }
 

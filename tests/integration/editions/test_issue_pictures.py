@@ -102,8 +102,8 @@ def test_bad_pictures_are_named_in_one_sentence_each_and_stop_nothing(pictured: 
     report = pictured.build("none.png", "cut.jpg", "huge.png", "bomb.png", "moving.gif")
     assert [one.key for one in report.editions] == ["shown"]
     assert [(one.level, one.line, one.message) for one in report.findings] == [
-        ("warning", 5, "none.png cannot be read as a picture (UnidentifiedImageError): save it again as PNG or JPEG."),
-        ("warning", 7, "cut.jpg cannot be read as a picture (OSError): save it again as PNG or JPEG."),
+        ("warning", 5, "none.png cannot be read as a picture: save it again as PNG or JPEG."),
+        ("warning", 7, "cut.jpg cannot be read as a picture: save it again as PNG or JPEG."),
         ("warning", 9, "huge.png has 108 megapixels, and is not made smaller: save it with a width of 1,200 pixels."),
         ("warning", 11, "bomb.png has far too many pixels: make it smaller. A width of 1,200 pixels is enough."),
         ("note", 13, "moving.gif moves: some email programs show only its first picture."),

@@ -28,6 +28,8 @@ _INLINE = re.compile(  # every pattern of links begins with its bracket, which m
 _DEFINED = re.compile(r"^ {0,3}\[(?!\^)([^\[\]\n]+)\]:[ \t]*+\n?[ \t]*+<?([^\s<>]+)>?", re.MULTILINE)
 _PICTURED = re.compile(r"!\[[^\[\]\n]*\]\[([^\[\]\n]+)\]")
 _AUTO = re.compile(r"<([a-zA-Z][a-zA-Z0-9+.-]{1,31}:[^\s<>]+)>")
+_BARE = re.compile(r"(?<![\w/@])https?://[^\s<>()\[\]]+", re.IGNORECASE)
+_AFTER_ADDRESS = ".,;:!?'\"*_~|"
 _TAG = re.compile(r"<(/?)([a-zA-Z][a-zA-Z0-9-]*+)((?:\s[^<>]*+)?)/?>")
 _ATTRIBUTE = re.compile(r"([a-zA-Z_:][\w:.-]*)(?:\s*=\s*(\"[^\"]*\"|'[^']*'|[^\s\"'>]+))?")
 _TARGETS = re.compile(r"<[a-zA-Z/][^<>]*>|https?://[^\s)>\]]+|^ {0,3}\[[^\]\n]+\]:.*$|\]\[[^\]\n]*\]", re.MULTILINE)
@@ -171,6 +173,15 @@ class Document:
         """Every link and picture: inline, by reference, in angle brackets, in HTML."""
         found = [*self._inline(), *self._others()]
         return sorted(found, key=lambda link: link.at)
+
+    @cached_property
+    def addresses(self) -> list[Link]:
+        """All links, and the addresses in the text that GitHub's dialect makes links."""
+        whole = [(link.start, link.end) for link in self.links] + [match.span() for match in _TAG.finditer(self.prose)]
+        rest = fill(self.prose, sorted(whole))
+        bare = ((match[0].rstrip(_AFTER_ADDRESS), match.start()) for match in _BARE.finditer(rest))
+        found = [Link(target, target, at, at, at + len(target)) for target, at in bare]
+        return sorted([*self.links, *found], key=lambda link: link.at)
 
     @cached_property
     def definitions(self) -> dict[str, str]:

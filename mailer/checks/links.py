@@ -75,7 +75,7 @@ def link_http(doc: Document, ctx: Context) -> Iterator[Found]:
 @check("link-short", "warning", "A short link, which hides where it leads: spam filters distrust it, and it may stop working.")
 def link_short(doc: Document, ctx: Context) -> Iterator[Found]:
     level = "" if doc.asks else "note"
-    found = [link for link in doc.links if _read_host(link.target).removeprefix("www.") in _SHORTENERS]
+    found = [link for link in doc.addresses if _read_host(link.target).removeprefix("www.") in _SHORTENERS]
     said = "hides where it leads, and spam filters distrust it: link to the page itself"
     yield from group(doc, (Found(link.at, f"{shorten(link.target, 80)} {said}.", level=level) for link in found))
 

@@ -124,6 +124,8 @@ CASES: list[tuple[str, str | bytes, int, int, dict[str, object]]] = [
     ("not-rendered", body("```mermaid\ngraph TD\n```"), 6, 1, {}),
     ("not-rendered", body("Done :tada: at last."), 6, 6, {}),
     ("link-short", body("See [the talk](https://bit.ly/3xYz)."), 6, 16, {}),
+    ("link-short", body("The talk: https://bit.ly/3xYz."), 6, 11, {}),
+    ("link-short", body("The talk: HTTPS://T.CO/3xYz, again."), 6, 11, {}),
     ("heading-first", body("#### One\n\nText."), 6, 1, {}),
     ("attachment-missing", body("Please find attached the minutes."), 6, 8, {}),
     ("attachment-missing", body("The minutes are attached."), 6, 13, {}),
@@ -463,6 +465,7 @@ def test_lines_that_github_shows_otherwise_are_one_finding_for_each_kind(tmp_pat
         '<span style="color: #222; background: #fff">Both</span>, <span style="color: #c33">red</span>,'
         ' <span style="background: #111">dark</span>.',
         "See [the talk](https://t.company.example/x) and [another](https://example.org/?via=bit.ly).",
+        "Write `https://bit.ly/x`, and see https://example.org/https://bit.ly/x, on http://localhost:8025 too.",
         "## One\n\n### Two\n\n#### Three",
     ],
 )

@@ -45,7 +45,7 @@ BODIES = {
 
 
 class FullNewsletter(NewsletterFolder):
-    """A newsletter with two languages, an author, a cover, paid text, a page and a sequence."""
+    """A newsletter with two languages, an author, a cover, paid text and a page."""
 
     def __init__(self, folder: Path) -> None:
         super().__init__(folder)

@@ -6,6 +6,7 @@ An unexpected error is logged with its type and place, but without its message, 
 from __future__ import annotations
 
 import asyncio
+import io
 import re
 import secrets
 import tempfile
@@ -118,7 +119,8 @@ class HttpMiddleware:
             self._bodies_on_disk -= 1
 
     async def _answer_body(self, scope: Scope, receive: Receive, answer: Send) -> None:
-        with tempfile.SpooledTemporaryFile(_MAX_BODY_BYTES_IN_MEMORY) as file:
+        is_small = _max_body_bytes(scope) <= _MAX_BODY_BYTES_IN_MEMORY
+        with io.BytesIO() if is_small else tempfile.SpooledTemporaryFile(_MAX_BODY_BYTES_IN_MEMORY) as file:
             try:
                 async with asyncio.timeout(_MAX_BODY_SECONDS):
                     size = await _receive_body(scope, receive, file)

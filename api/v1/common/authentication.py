@@ -5,10 +5,8 @@ from __future__ import annotations
 import re
 import time
 from binascii import crc32
-from typing import Annotated
 
-from fastapi import Request, Security
-from fastapi.security import APIKeyHeader
+from fastapi import Request
 from starlette.types import Scope
 
 from api.common.dependencies import client_ip
@@ -20,9 +18,15 @@ from mailer.core.errors import PostmergeError
 from mailer.flows.operations.api_keys import check_key
 from mailer.flows.subscribers.signup_limits import get_network
 
-_header = APIKeyHeader(
-    name="Authorization", auto_error=False, description="`Token KEY`; `postmerge keys create NAME` creates a key."
-)
+# For the OpenAPI description. As a dependency of the framework, reading the header costs more than checking the key.
+SECURITY_SCHEME = {
+    "APIKeyHeader": {
+        "type": "apiKey",
+        "in": "header",
+        "name": "Authorization",
+        "description": "`Token KEY`; `postmerge keys create NAME` creates a key.",
+    }
+}
 
 MAX_STRANGERS_REQUESTS = 1200  # a minute, of one network, without a valid key
 # What each scope may write, by the first word of the path. A word that is not listed needs ``admin``.
@@ -45,9 +49,9 @@ _REVIEWERS = {
 _SEND_DRAFT = re.compile(r"emails/[^/]+/send-draft")  # for ``review`` and ``admin``: it sends to reviewers alone
 
 
-async def authenticate(request: Request, authorization: Annotated[str | None, Security(_header)]) -> None:
+async def authenticate(request: Request) -> None:
     """Check the key, the rate limit, the scope and the text of a request: one dependency, because each costs time."""
-    await authorize(request, authorization)
+    await authorize(request)
     await refuse_unstorable_text(request)
     refuse_unknown_parameters(request)
 
@@ -61,20 +65,21 @@ async def admit(scope: Scope) -> bool:
         return True
     request = Request(scope)
     try:
-        await authorize(request, request.headers.get("authorization"))
+        await authorize(request)
     except (ApiError, PostmergeError) as error:
         request.state.refusal = error
         return False
     return True
 
 
-async def authorize(request: Request, authorization: Annotated[str | None, Security(_header)]) -> None:
+async def authorize(request: Request) -> None:
     """Store the key in the request's state. Raises ApiError 401 (no valid key), 403 (its scope) or 429 (its rate limit)."""
     if refusal := getattr(request.state, "refusal", None):
         raise refusal
     if getattr(request.state, "key", None):
         return  # checked before the body was read
-    if authorization is None and is_open(request.method, request.url.path):
+    authorization = request.headers.get("authorization")
+    if authorization is None and is_open(request.method, request.scope["path"]):
         return _count_stranger(request)
     scheme, _, secret = (authorization or "").partition(" ")
     if scheme.lower() != "token" or not secret.strip():
@@ -89,7 +94,7 @@ async def authorize(request: Request, authorization: Annotated[str | None, Secur
     if key.per_minute > 0:
         limiter: RequestRateLimiter = request.app.state.rate_limiter
         _state_limit(request, key.per_minute, limiter.count_request(key.id, key.per_minute), "this key")
-    path = request.url.path.removeprefix("/v1").strip("/")
+    path = request.scope["path"].removeprefix("/v1").strip("/")
     if not _is_always_refused(request, path):
         require_permission(request, request.method, path)
 

@@ -17,7 +17,7 @@ from fastapi.openapi.utils import get_openapi
 from fastapi.routing import APIRoute
 
 from api.v1.common import entity_tags, idempotency, schemas
-from api.v1.common.authentication import is_open
+from api.v1.common.authentication import SECURITY_SCHEME, is_open
 
 _EXAMPLES = Path(__file__).parent / "examples.json"
 EMPTY_PAGE: dict[str, Any] = {"results": [], "next": None, "previous": None, "count": 0}
@@ -43,14 +43,16 @@ def install_openapi(app: FastAPI) -> None:
 def _describe_app(app: FastAPI) -> dict[str, Any]:
     described = get_openapi(title=app.title, version=app.version, routes=app.routes)
     shapes = described.setdefault("components", {}).setdefault("schemas", {})
+    described["components"]["securitySchemes"] = SECURITY_SCHEME
     shapes.update({name: shape for name, shape in schemas.load_schemas().items() if name not in shapes})
     for name in _FRAMEWORKS_OWN:
         shapes.pop(name, None)
     for method, path, operation in _operations(described):
         _split_docstring(operation)
         _describe_negations(operation)
+        needs_key = path.startswith("/v1/") and not is_open(method, path)
+        operation["security"] = [{name: []} for name in SECURITY_SCHEME if needs_key]
         if is_open(method, path):
-            operation["security"] = []
             operation["responses"].pop("403", None)
         if idempotency.applies_to(method, path):
             operation["parameters"] = [*operation.get("parameters", ()), *idempotency.PARAMETERS]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hmac
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import timedelta
 
 from mailer.core import addresses, log
@@ -13,6 +14,7 @@ from mailer.flows.subscribers import inbox_limit
 from mailer.store.billing import erased_customers
 from mailer.store.subscribers import consent_log, erasure, preferences, subscribers, suppressions
 from mailer.store.subscribers.subscribers import Subscriber
+from mailer.store.subscribers.suppressions import AddressQuery, AddressStatus
 
 logger = log.get("erase")
 
@@ -74,7 +76,25 @@ def may_be_emailed(tx: Tx, settings: Settings | None, email_normal: str) -> bool
     Not suppressed, not when it was erased, and no complaint from its inbox in any spelling. Without settings, erased addresses
     are not checked; transactional emails are checked with settings before they are sent.
     """
-    return not list_blocked(tx, settings, [email_normal])
+    return not find_status(tx, settings, email_normal).is_blocked
+
+
+def find_status(tx: Tx, settings: Settings | None, email_normal: str, subscriber_id: int = 0) -> AddressStatus:
+    """Return what is known of an address, and whether it may get an email (``is_blocked``), in one statement.
+
+    Without settings, erased addresses are not known. ``is_former`` is about others than ``subscriber_id``.
+    """
+    inbox = addresses.inbox(email_normal)
+    query = AddressQuery(
+        email_normal,
+        hash_address(settings, email_normal) if settings else [],
+        list_hashes(settings, email_normal) if settings else [],
+        addresses.list_spellings(email_normal),
+        addresses.list_domains(inbox), inbox[:1], addresses.list_ignored(inbox),
+    )  # fmt: skip
+    found = suppressions.find_status(tx, query, subscriber_id)
+    complained = any(addresses.inbox(one) == inbox for one in found.complaints)
+    return replace(found, is_blocked=found.is_blocked or complained)
 
 
 def list_blocked(tx: Tx, settings: Settings | None, email_normals: Sequence[str], asked_by_owner: bool = False) -> set[str]:
@@ -88,21 +108,9 @@ def list_blocked(tx: Tx, settings: Settings | None, email_normals: Sequence[str]
     return blocked | {email for email in hashes if email not in blocked and inbox_limit.has_complained(tx, email)}
 
 
-def was_erased(tx: Tx, settings: Settings, email_normal: str) -> bool:
-    """Return whether an address was erased, and its owner has not subscribed again since."""
-    return erasure.is_known(tx, hash_address(settings, email_normal))
-
-
-def find_asking_reason(tx: Tx, settings: Settings | None, email_normal: str, subscriber_id: int = 0) -> str:
-    """Return why an address may only be subscribed by its owner, who confirms an email; '' if anybody may vouch for it.
-
-    It was erased, or a subscriber (other than ``subscriber_id``) has changed from it to another one.
-    """
-    if settings and was_erased(tx, settings, email_normal):
-        return ERASED
-    if consent_log.is_former_address(tx, addresses.list_spellings(email_normal), subscriber_id):
-        return MOVED
-    return ""
+def get_asking_reason(status: AddressStatus) -> str:
+    """Return why an address may only be subscribed by its owner, who confirms an email; '' if anybody may vouch for it."""
+    return ERASED if status.is_erased else MOVED if status.is_former else ""
 
 
 def list_erased_reasons(tx: Tx, settings: Settings, email_normal: str) -> list[str]:

@@ -56,6 +56,7 @@ class SignUp:
     subscriber_id: int
     email_queued: bool
     held: str = ""  # why the email waits for the operator's review
+    is_new: bool = False
 
 
 @dataclass(frozen=True)
@@ -109,8 +110,11 @@ def request_subscription(
     operator_tags, asked = (asked, []) if evidence.source in OPERATOR_SOURCES else ([], _select_offered(tx, settings, asked))
     details = evidence.reads or evidence.lang, addresses.flags(normal)
     subscriber, new = subscribers.add_or_lock(tx, address, normal, operator_tags, *details)
-    after_bounce = _may_return_after_bounce(tx, subscriber, settings)
-    queued = _needs_confirmation(tx, subscriber, settings, after_bounce)
+    blocked = admission.is_blocked
+    if blocked is None:
+        blocked = not erasure.may_be_emailed(tx, settings, normal)
+    after_bounce = blocked and _may_return_after_bounce(tx, settings, normal)
+    queued = (after_bounce or (subscriber.state != "active" and not blocked)) and inbox_limit.use(tx, normal)
     if operator_tags and not new:
         subscribers.add_tags(tx, subscriber.id, operator_tags)
     if subscriber.state == "active" and not after_bounce:
@@ -121,10 +125,12 @@ def request_subscription(
         if not new:
             subscribers.set_signup_details(tx, subscriber.id, *details)
         if queued:
-            subscribers.reset_to_unconfirmed(tx, subscriber.id)
-            queue_confirmation(tx, subscriber.id, Requested(asked, evidence.answers, after_bounce), held)
+            if subscriber.state == "unsubscribed":
+                subscribers.reset_to_unconfirmed(tx, subscriber.id)
+            requested = Requested(asked, evidence.answers, after_bounce, paid=evidence.source == CHECKOUT)
+            queue_confirmation(tx, subscriber.id, requested, held)
     logger.info("subscriber.requested", subscriber=subscriber.id, email_queued=queued, held=bool(held))
-    return SignUp(subscriber.id, queued and not held, held if queued else "")
+    return SignUp(subscriber.id, queued and not held, held if queued else "", new)
 
 
 def admit(database: Database, email_normal: str, evidence: SignupEvidence, settings: Settings | None) -> Admission:
@@ -143,7 +149,11 @@ def send_reminder(database: Database, settings: Settings, subscriber_id: int) ->
     """Send an unconfirmed subscriber another confirmation email, within the same limits; return whether one is pending."""
     with database.transaction() as tx:
         subscriber = subscribers.lock(tx, subscriber_id)
-        if subscriber is None or subscriber.state != "unconfirmed" or not _needs_confirmation(tx, subscriber, settings):
+        if subscriber is None or subscriber.state != "unconfirmed":
+            return False
+        if not erasure.may_be_emailed(tx, settings, subscriber.email_normal) or not inbox_limit.use(
+            tx, subscriber.email_normal
+        ):
             return False
         queue_confirmation(tx, subscriber_id, transactional_emails.get_requested(tx, subscriber_id))
     logger.info("subscriber.reminded", subscriber=subscriber_id)
@@ -194,7 +204,8 @@ def activate_payer(tx: Tx, settings: Settings, subscriber: Subscriber, payment: 
     normal = subscriber.email_normal
     if subscriber.state != "unconfirmed" or subscriber.unsubscribed_at or not _is_address(subscriber.email):
         return False
-    if erasure.find_asking_reason(tx, settings, normal) or not erasure.may_be_emailed(tx, settings, normal):
+    status = erasure.find_status(tx, settings, normal)
+    if status.is_blocked or erasure.get_asking_reason(status):
         return False
     if not inbox_limit.use(tx, normal):
         return False
@@ -307,10 +318,11 @@ def add_subscriber(
         known = subscribers.find(tx, addresses.normal(address))
         if known and known.unsubscribed_at:
             return f"{address} has unsubscribed and was not added: only they can subscribe again."
-        if not erasure.may_be_emailed(tx, settings, addresses.normal(address)):
+        status = erasure.find_status(tx, settings, addresses.normal(address), known.id if known else 0)
+        if status.is_blocked:
             return f"{address} is suppressed (it bounced or complained) and was not added."
         if not (known and known.state == "active"):
-            asks = erasure.find_asking_reason(tx, settings, addresses.normal(address), known.id if known else 0)
+            asks = erasure.get_asking_reason(status)
             if asks == erasure.MOVED and not why:
                 return (
                     f"{address} {asks}, and was not added: say with --evidence how you know whose it is, or let them confirm."
@@ -338,17 +350,9 @@ def list_subscribers(database: Database, rule: str = "") -> list[Subscriber]:
         return [subscriber for subscriber in subscribers.list_all(tx) if subscriber.id in wanted]
 
 
-def _may_return_after_bounce(tx: Tx, subscriber: Subscriber, settings: Settings | None) -> bool:
-    """Return whether only a bounce blocks this address, long enough ago that its owner may be asked once more."""
-    blocked = not erasure.may_be_emailed(tx, settings, subscriber.email_normal)
-    return blocked and not erasure.list_blocked(tx, settings, [subscriber.email_normal], asked_by_owner=True)
-
-
-def _needs_confirmation(tx: Tx, subscriber: Subscriber, settings: Settings | None, after_bounce: bool = False) -> bool:
-    """Return whether to queue a confirmation email now; if so, it is counted for the inbox."""
-    if not after_bounce and (subscriber.state == "active" or not erasure.may_be_emailed(tx, settings, subscriber.email_normal)):
-        return False
-    return inbox_limit.use(tx, subscriber.email_normal)
+def _may_return_after_bounce(tx: Tx, settings: Settings | None, email_normal: str) -> bool:
+    """Return whether only a bounce blocks a blocked address, long enough ago that its owner may be asked once more."""
+    return not erasure.list_blocked(tx, settings, [email_normal], asked_by_owner=True)
 
 
 def _select_offered(tx: Tx, settings: Settings | None, asked: Sequence[str]) -> list[str]:
@@ -376,7 +380,6 @@ def queue_confirmation(tx: Tx, subscriber_id: int, requested: Requested, held: s
 
     Somebody who has paid is asked only whether the address is right: the payment proves the card, not the address.
     """
-    paid = not topic and consent_log.get_latest_source(tx, subscriber_id, "requested") == "checkout"
-    given = {**vars(requested), "tags": list(requested.tags), "metadata": dict(requested.metadata), "held": held, "paid": paid}
+    given = {**vars(requested), "tags": list(requested.tags), "metadata": dict(requested.metadata), "held": held}
     facts = {name: value for name, value in given.items() if value}
     transactional_emails.queue(tx, "confirmation", subscriber_id, facts=facts, topic=topic, held=bool(held))

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 
 from mailer.core import log
-from mailer.core.db import Database, Tx
+from mailer.core.db import Database
 from mailer.core.errors import BadInput, TooManyRequests
 from mailer.core.known_mail_domains import COMMON
 from mailer.core.net.ip_addresses import IPAddress, is_public, parse_ip, unwrap
@@ -53,19 +53,23 @@ class SignupSource:
 
 @dataclass(frozen=True)
 class Admission:
-    """What the limits say about a request: why its email must be held (''), and whether its inbox gets none at all."""
+    """What the limits say about a request: why its email must be held (''), and whether its inbox gets none at all.
+
+    ``is_blocked``: whether its address may get no email, if that is known already.
+    """
 
     held: str = ""
     inbox_full: bool = False
+    is_blocked: bool | None = None
 
 
 def admit_signup(database: Database, source: SignupSource) -> Admission:
     """Count this sign-up against the limits. Raises TooManyRequests if its email can be neither sent nor held."""
     inbox = InboxUse(inbox_limit.hash_inbox(source.email_normal), inbox_limit.INBOX_LIMITS)
-    with database.transaction() as tx:
-        walled = _check_firewall(tx)
-        full = signup_limits.use(tx, _list_limits(source), _HOUR, inbox, counts_signup=True)
-        held_full = _use_held_limits(tx, source, inbox) if full and full != INBOX else ""
+    with database.glance() as tx:
+        full, wall, recent = signup_limits.use_for_signup(tx, _list_limits(source), _HOUR, inbox, FIREWALL_WINDOW)
+    walled = f"the firewall is up ({wall.reason})" if wall.active_since else _raise_firewall(database, recent)
+    held_full = _use_held_limits(database, source, inbox) if full and full != INBOX else ""
     if full == INBOX or held_full == _HELD_INBOX:
         return Admission(inbox_full=True)
     if held_full:
@@ -99,11 +103,12 @@ def admit_unproven(database: Database, ip: str | None) -> bool:
         return not is_walled and not signup_limits.use(tx, [*wanted, ("unproven", "", MAX_HOURLY_UNPROVEN)], _HOUR)
 
 
-def _use_held_limits(tx: Tx, source: SignupSource, inbox: InboxUse) -> str:
+def _use_held_limits(database: Database, source: SignupSource, inbox: InboxUse) -> str:
     """Count an email to hold; return the scope of the limit on held emails that is full, or ''."""
     wanted = [(_HELD_INBOX, inbox.hash.hex(), MAX_HOURLY_HELD_BY_INBOX)]
     wanted += _list_ip_limits(source, "held by ", MAX_HOURLY_HELD_BY_IP, MAX_HOURLY_HELD_BY_NETWORK)
-    return signup_limits.use(tx, [*wanted, ("held", "", MAX_HOURLY_HELD)], _HOUR)
+    with database.glance() as tx:
+        return signup_limits.use(tx, [*wanted, ("held", "", MAX_HOURLY_HELD)], _HOUR)
 
 
 def _list_limits(source: SignupSource) -> list[tuple[str, str, int]]:
@@ -140,22 +145,20 @@ def _is_documentation_range(ip: IPAddress) -> bool:
     return any(ip in ipaddress.ip_network(block) for block in blocks)
 
 
-def _check_firewall(tx: Tx) -> str:
-    """Return why everything is held, or ''. Raises the firewall itself if needed."""
-    wall, now = signup_limits.get_firewall_and_count(tx, FIREWALL_WINDOW)
-    if wall.active_since:
-        return f"the firewall is up ({wall.reason})"
-    if now < MIN_FIREWALL_SIGNUPS or now < MIN_FIREWALL_FACTOR * signup_limits.average_count(
-        tx, FIREWALL_WINDOW, FIREWALL_BASELINE
-    ):
+def _raise_firewall(database: Database, recent: int) -> str:
+    """Raise the firewall if there were far more sign-ups than usual; return why everything is held, or ''."""
+    if recent < MIN_FIREWALL_SIGNUPS:
         return ""
-    reason = f"{now} sign-ups in {FIREWALL_WINDOW.seconds // 60} minutes, far more than usual"
-    if signup_limits.raise_firewall(tx, reason):
-        notices.add(
-            tx,
-            f"The sign-up firewall is up: {reason}. Confirmation emails are held for review and none is lost:"
-            " list them with `postmerge subscribers held`.",
-        )
+    with database.transaction() as tx:
+        if recent < MIN_FIREWALL_FACTOR * signup_limits.average_count(tx, FIREWALL_WINDOW, FIREWALL_BASELINE):
+            return ""
+        reason = f"{recent} sign-ups in {FIREWALL_WINDOW.seconds // 60} minutes, far more than usual"
+        if signup_limits.raise_firewall(tx, reason):
+            notices.add(
+                tx,
+                f"The sign-up firewall is up: {reason}. Confirmation emails are held for review and none is lost:"
+                " list them with `postmerge subscribers held`.",
+            )
     return f"the firewall is up ({reason})"
 
 

@@ -22,9 +22,11 @@ from mailer.flows.subscribers.signup_limits import Admission
 from mailer.store.billing import customers, gifts
 from mailer.store.subscribers import consent_log, subscriber_records, subscribers, tags
 from mailer.store.subscribers.subscriber_records import SubscriberRecord
+from mailer.store.subscribers.suppressions import AddressStatus
 from mailer.store.transactional import transactional_emails
 
 MAX_TAGS = 100
+_MERGING = ("add", "overwrite")  # ways to handle an existing address that change its subscriber
 _MAX_ADDRESS_NOTICES_PER_DAY = 3  # emails a day about changes of one subscriber's address
 
 
@@ -98,16 +100,21 @@ def add_subscriber(
     check_metadata(changes.metadata or {})
     if changes.kind not in (None, "unactivated", "regular", "unsubscribed"):
         raise Rejected("invalid_input", f"The type {changes.kind!r} cannot be set: omit it, or use regular or unsubscribed.")
-    known = find_subscriber(database, address)
-    if known:
+    needs_no_email = changes.kind in ("regular", "unsubscribed")
+    with database.transaction() if needs_no_email else database.glance() as tx:
+        status = erasure.find_status(tx, settings, addresses.normal(address))
+        if status.subscriber_id is None and needs_no_email:
+            return _add_without_confirmation(tx, address, changes, status), False
+    if status.subscriber_id is not None and (known := find_subscriber(database, address)):
         return _handle_collision(database, settings, known, changes, collision)
-    if changes.kind in ("regular", "unsubscribed"):
-        return _add_without_confirmation(database, settings, address, changes), False
-    admission = _admit(database, settings, address, changes)
+    admission = replace(_admit(database, settings, address, changes), is_blocked=status.is_blocked)
     with database.transaction() as tx:
         asked = _request_confirmation(tx, settings, address, changes, admission)
+        if not asked.is_new and collision not in _MERGING:  # another request was first
+            raise _make_collision(asked.subscriber_id)
         tags.add_spelled(tx, changes.tags or [])
-        return _save_details(tx, _reload(tx, asked.subscriber_id), changes), asked.email_queued
+        subscriber_records.update(tx, asked.subscriber_id, _build_given_columns(changes))
+        return _reload(tx, asked.subscriber_id), asked.email_queued
 
 
 def change_subscriber(
@@ -204,15 +211,16 @@ def normalize_tags(given: Sequence[str]) -> list[str]:
     return names
 
 
+def _make_collision(subscriber_id: int) -> Rejected:
+    facts = {"subscriber_id": public_ids.public("sub", subscriber_id)}
+    return Rejected("email_already_exists", "A subscriber with this address already exists.", facts)
+
+
 def _handle_collision(
     database: Database, settings: Settings, known: SubscriberRecord, changes: SubscriberChanges, collision: str
 ) -> tuple[SubscriberRecord, bool]:
-    if collision not in ("add", "overwrite"):
-        raise Rejected(
-            "email_already_exists",
-            "A subscriber with this address already exists.",
-            {"subscriber_id": public_ids.public("sub", known.id)},
-        )
+    if collision not in _MERGING:
+        raise _make_collision(known.id)
     kind = get_type(known)
     if kind in ("complained", "undeliverable", "blocked"):
         raise Rejected("subscriber_suppressed", "This address bounced, complained or is blocked, so no email is sent to it.")
@@ -257,43 +265,36 @@ def _merge_changes(known: SubscriberRecord, changes: SubscriberChanges) -> Subsc
     return replace(changes, metadata=metadata, notes=notes, referrer_url=changes.referrer_url or None)
 
 
-def _add_without_confirmation(
-    database: Database, settings: Settings, address: str, changes: SubscriberChanges
-) -> SubscriberRecord:
-    normal = addresses.normal(address)
-    with database.transaction() as tx:
-        if not erasure.may_be_emailed(tx, settings, normal):
-            raise Rejected("subscriber_suppressed", "This address bounced or complained, so no email is sent to it.")
-        tags.add_spelled(tx, changes.tags or [])
-        if changes.kind == "regular" or erasure.was_erased(tx, settings, normal):
-            _check_owner_is_not_needed(tx, settings, normal)
-        subscriber, _ = subscribers.add_or_lock(tx, address, normal, normalize_tags(changes.tags or []))
-        if subscriber.state != "unconfirmed" or subscriber.unsubscribed_at:
-            raise Rejected("email_already_exists", "A subscriber with this address already exists.")
-        if changes.kind == "regular":
-            subscribers.activate(tx, subscriber.id)
-            consent_log.record(tx, subscriber.id, "added", "api", changes.ip, {})
-        else:
-            subscribers.unsubscribe(tx, subscriber.id)
-            consent_log.record(tx, subscriber.id, "unsubscribed", "api", changes.ip, {})
-        return _save_details(tx, _reload(tx, subscriber.id), changes)
+def _add_without_confirmation(tx: Tx, address: str, changes: SubscriberChanges, status: AddressStatus) -> SubscriberRecord:
+    if status.is_blocked:
+        raise Rejected("subscriber_suppressed", "This address bounced or complained, so no email is sent to it.")
+    if changes.kind == "regular" or status.is_erased:
+        _check_owner_is_not_needed(status)
+    tags.add_spelled(tx, changes.tags or [])
+    subscriber, new = subscribers.add_or_lock(tx, address, addresses.normal(address), normalize_tags(changes.tags or []))
+    if not new:  # another request was first
+        raise _make_collision(subscriber.id)
+    if changes.kind == "regular":
+        subscribers.activate(tx, subscriber.id, _build_given_columns(changes))
+        consent_log.record(tx, subscriber.id, "added", "api", changes.ip, {})
+    else:
+        subscribers.unsubscribe(tx, subscriber.id)
+        consent_log.record(tx, subscriber.id, "unsubscribed", "api", changes.ip, {})
+        subscriber_records.update(tx, subscriber.id, _build_given_columns(changes))
+    return _reload(tx, subscriber.id)
 
 
-def _check_owner_is_not_needed(tx: Tx, settings: Settings | None, email_normal: str, subscriber_id: int = 0) -> None:
+def _check_owner_is_not_needed(status: AddressStatus) -> None:
     """Raise Rejected if only its owner may subscribe an address: the API's client has no evidence to give."""
-    if why := erasure.find_asking_reason(tx, settings, email_normal, subscriber_id):
+    if why := erasure.get_asking_reason(status):
         raise Rejected("subscriber_blocked", f"This address {why}: only its owner can subscribe with it, by confirming it.")
 
 
-def _save_details(tx: Tx, found: SubscriberRecord, changes: SubscriberChanges) -> SubscriberRecord:
-    """Save the other details of a new subscriber; without any, no statement is sent."""
-    columns = {
+def _build_given_columns(changes: SubscriberChanges) -> dict[str, Any]:
+    """The other details of a new subscriber; none that are empty."""
+    return {
         name: value for name, value in _build_columns(changes).items() if value and (name != "metadata" or changes.metadata)
     }
-    if not columns:
-        return found
-    subscriber_records.update(tx, found.id, columns)
-    return _reload(tx, found.id)
 
 
 def _change_address(
@@ -303,12 +304,13 @@ def _change_address(
     normal = addresses.normal(address)
     if get_type(found) == "complained":
         raise Rejected("subscriber_suppressed", "This subscriber complained, so no email is sent to any address of theirs.")
-    if not erasure.may_be_emailed(tx, settings, normal):
+    status = erasure.find_status(tx, settings, normal, found.id)
+    if status.is_blocked:
         raise Rejected("email_invalid", "The new address bounced or complained, so no email is sent to it.")
-    if subscriber_records.by_email(tx, normal):
+    if status.subscriber_id is not None:
         raise Rejected("email_already_exists", "Another subscriber already has this address.")
     if found.state == "active":
-        _check_owner_is_not_needed(tx, settings, normal, found.id)
+        _check_owner_is_not_needed(status)
     consent_log.record(tx, found.id, "address", "api", changes.ip, {"before": found.email, "after": address})
     private_links.end_links(tx, found.id)
     customers.queue_address(tx, found.id, found.email_normal)
@@ -347,7 +349,7 @@ def _set_type(tx: Tx, settings: Settings | None, found: SubscriberRecord, change
         subscribers.unsubscribe(tx, found.id)
         consent_log.record(tx, found.id, "unsubscribed", "api", changes.ip, {"reason": changes.reason or ""})
     elif changes.kind == "regular" and before == "unactivated" and found.unsubscribed_at is None:
-        _check_owner_is_not_needed(tx, settings, found.email_normal, found.id)
+        _check_owner_is_not_needed(erasure.find_status(tx, settings, found.email_normal, found.id))
         subscribers.activate(tx, found.id)
         consent_log.record(tx, found.id, "added", "api", changes.ip, {})
     elif changes.kind == "regular" and before == "paused":

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 from mailer.core.db import Tx, json
 
@@ -46,19 +46,3 @@ def list_former_addresses(tx: Tx, subscriber_id: int | None = None) -> list[str]
         id=subscriber_id,
     )
     return [str(row["email"]) for row in rows]
-
-
-def is_former_address(tx: Tx, spellings: Sequence[str], subscriber_id: int = 0) -> bool:
-    """Return whether a subscriber other than this one had the address before, in one of these spellings in lower case."""
-    row = tx.often(
-        """
-        SELECT EXISTS (
-            SELECT FROM consents
-            WHERE kind = 'address' AND lower(evidence ->> 'before') = ANY(%(spellings)s::text [])
-                AND subscriber_id <> %(id)s
-        ) AS former
-        """,
-        spellings=list(spellings),
-        id=subscriber_id,
-    )
-    return bool(row and row["former"])

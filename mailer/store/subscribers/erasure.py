@@ -40,11 +40,6 @@ def forget_hashes(tx: Tx, hashes: Sequence[bytes]) -> None:
     )
 
 
-def is_known(tx: Tx, hashes: Sequence[bytes]) -> bool:
-    """Return whether one of these is the hash of an erased address."""
-    return bool(tx.value("SELECT EXISTS (SELECT FROM erased WHERE hash = ANY(%(hashes)s::bytea []))", hashes=list(hashes)))
-
-
 def list_reasons(tx: Tx, hashes: Sequence[bytes]) -> list[str]:
     """Return why these erased addresses were suppressed, if they were."""
     rows = tx.all("SELECT reason FROM erased WHERE hash = ANY(%(hashes)s::bytea []) AND reason <> ''", hashes=list(hashes))

@@ -14,18 +14,30 @@ from mailer.store.subscribers import inbox_emails
 INBOX = "inbox"  # the scope of the limit on the emailed inbox, which is only looked at here: queuing an email counts it
 
 
-def use(
-    tx: Tx,
-    wanted: Sequence[tuple[str, str, int]],
-    per: timedelta,
-    inbox: InboxUse | None = None,
-    counts_signup: bool = False,
-) -> str:
+def use(tx: Tx, wanted: Sequence[tuple[str, str, int]], per: timedelta) -> str:
     """Use one unit of each limit (scope, key, number per ``per``), in order; return the scope of the first full one, or ''.
 
-    A limit that is full ends it: neither it nor any after it counts the request. ``counts_signup`` counts a sign-up in this
-    minute if none is full. GCRA: exact, with one row for each key.
+    A limit that is full ends it: neither it nor any after it counts the request. GCRA: exact, with one row for each key.
     """
+    row = tx.often(_compose_chain((False,) * len(wanted)), **_name_values(wanted, per))
+    assert row
+    return _get_full(wanted, row["passed"])
+
+
+def use_for_signup(
+    tx: Tx, wanted: Sequence[tuple[str, str, int]], per: timedelta, inbox: InboxUse, window: timedelta
+) -> tuple[str, Firewall, int]:
+    """Like ``use``, and count a sign-up in this minute if no limit is full; does not wait for the disk.
+
+    Return also the firewall, and the number of sign-ups in the last ``window``.
+    """
+    values = _name_values(wanted, per, inbox) | {"window": window}
+    row = tx.often(_compose_chain(tuple(scope == INBOX for scope, _, _ in wanted), for_signup=True), **values)
+    assert row
+    return _get_full(wanted, row["passed"]), Firewall(row["active_since"], row["reason"], row["is_manual"]), row["recent"]
+
+
+def _name_values(wanted: Sequence[tuple[str, str, int]], per: timedelta, inbox: InboxUse | None = None) -> dict[str, Any]:
     values: dict[str, Any] = {"per": per}
     for place, (scope, key, most) in enumerate(wanted):
         if scope == INBOX:
@@ -34,9 +46,11 @@ def use(
             values |= {"inbox": inbox.hash, "numbers": list(numbers), "periods": list(periods)}
         else:
             values |= {f"scope_{place}": scope, f"key_{place}": key, f"most_{place}": float(most)}
-    row = tx.often(_compose_chain(tuple(scope == INBOX for scope, _, _ in wanted), counts_signup), **values)
-    assert row
-    return next((scope for place, (scope, _, _) in enumerate(wanted) if place == row["passed"]), "")
+    return values
+
+
+def _get_full(wanted: Sequence[tuple[str, str, int]], passed: int) -> str:
+    return next((scope for place, (scope, _, _) in enumerate(wanted) if place == passed), "")
 
 
 @dataclass(frozen=True)
@@ -48,17 +62,17 @@ class InboxUse:
 
 
 @cache
-def _compose_chain(are_inboxes: tuple[bool, ...], counts_signup: bool) -> str:
+def _compose_chain(are_inboxes: tuple[bool, ...], for_signup: bool = False) -> str:
     """Compose one statement in which each limit reads from the one before it, so that it is used only if that had room."""
     steps, before = [], "(SELECT) AS started"
     for place, is_inbox in enumerate(are_inboxes):
         step = f"SELECT FROM {before} WHERE {inbox_emails.FITS}" if is_inbox else _USE.format(place=place, before=before)
         steps.append(f"limit_{place} AS ({step})")
         before = f"limit_{place}"
-    if counts_signup:
+    if for_signup:
         steps.append(f"counted AS ({_COUNT.format(before=before)})")
     passed = " + ".join(f"(SELECT count(*) FROM limit_{place})" for place in range(len(are_inboxes)))
-    return f"WITH {', '.join(steps)} SELECT {passed} AS passed"
+    return f"WITH {', '.join(steps)} SELECT {passed} AS passed" + (_FIREWALL if for_signup else "")
 
 
 _USE = """
@@ -75,6 +89,14 @@ _USE = """
 _COUNT = """
     INSERT INTO signup_minutes AS counted (minute, number) SELECT date_trunc('minute', now()), 1 FROM {before}
     ON CONFLICT (minute) DO UPDATE SET number = counted.number + 1
+"""
+_FIREWALL = """,
+        active_since, coalesce(reason, '') AS reason, coalesce(is_manual, false) AS is_manual,
+        (
+            SELECT coalesce(sum(number), 0) FROM signup_minutes WHERE minute > now() - %(window)s::interval
+        )::integer AS recent,
+        set_config('synchronous_commit', 'off', true)
+    FROM (SELECT 1) AS once LEFT JOIN firewall ON true
 """
 
 
@@ -108,24 +130,6 @@ class Firewall:
     active_since: datetime | None
     reason: str
     is_manual: bool
-
-
-def get_firewall_and_count(tx: Tx, window: timedelta) -> tuple[Firewall, int]:
-    """Return the firewall, and the sign-ups in the last ``window``. Does not wait for the disk."""
-    row = tx.often(
-        """
-        SELECT
-            active_since, coalesce(reason, '') AS reason, coalesce(is_manual, false) AS is_manual,
-            (
-                SELECT coalesce(sum(number), 0) FROM signup_minutes WHERE minute > now() - %(window)s::interval
-            )::integer AS recent,
-            set_config('synchronous_commit', 'off', true)
-        FROM (SELECT 1) AS once LEFT JOIN firewall ON true
-        """,
-        window=window,
-    )
-    assert row
-    return Firewall(row["active_since"], row["reason"], row["is_manual"]), row["recent"]
 
 
 def get_firewall(tx: Tx) -> Firewall:

@@ -182,11 +182,6 @@ def by_ids(tx: Tx, ids: Sequence[int]) -> dict[int, SubscriberRecord]:
     return {one.id: one for one in found}
 
 
-def by_email(tx: Tx, email_normal: str) -> SubscriberRecord | None:
-    """Return the subscriber with this address, or None."""
-    return tx.answer(question_by_email(email_normal))
-
-
 def question_by_id(subscriber_id: int) -> Question[SubscriberRecord]:
     """Build the query for a subscriber by id who was not erased."""
     return Question(_WITH_ID, {"id": subscriber_id}, _build_record)

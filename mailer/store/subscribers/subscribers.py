@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from types import MappingProxyType
+from typing import Any
 
 from mailer.core.db import Tx, each, json
 from mailer.core.tokens import Recipient
@@ -140,16 +142,18 @@ def add_metadata(tx: Tx, subscriber_id: int, metadata: Mapping[str, str]) -> Non
     )
 
 
-def activate(tx: Tx, subscriber_id: int) -> None:
-    """Make a subscriber active."""
-    tx.often(
-        """
+def activate(tx: Tx, subscriber_id: int, details: Mapping[str, Any] = MappingProxyType({})) -> None:
+    """Make a subscriber active, and set other columns; callers choose their names from their own list."""
+    sets = "".join(f", {name} = %({name})s" for name in details)
+    (tx.one if details else tx.often)(
+        f"""
         UPDATE subscribers SET state = 'active', confirmed_at = now(), unsubscribed_at = NULL,
-            paused_until = NULL, active_at = now()
+            paused_until = NULL, active_at = now(){sets}
         WHERE id = %(id)s AND erased_at IS NULL
         RETURNING id
         """,
         id=subscriber_id,
+        **details,
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from datetime import timedelta
 
 from mailer.core.db import Tx
@@ -61,22 +62,78 @@ def list_blocked(
     return {row["email_normal"] for row in rows}
 
 
+@dataclass(frozen=True)
+class AddressStatus:
+    """What is known of a normal address: its subscriber's id, whether it is suppressed (or was when it was erased), erased, or
+    one that a subscriber has changed to another; and the addresses like it that complained.
+    """
+
+    subscriber_id: int | None
+    is_blocked: bool
+    is_erased: bool
+    is_former: bool
+    complaints: list[str]
+
+
+@dataclass(frozen=True)
+class AddressQuery:
+    """A normal address in its forms: its ``own_hashes``, its ``hashes`` with those of its inbox, its ``spellings``, its inbox.
+
+    The inbox has one of the ``domains``, begins with ``first``, and its provider ignores the characters ``ignored``.
+    """
+
+    email: str
+    own_hashes: list[bytes]
+    hashes: list[bytes]
+    spellings: list[str]
+    domains: list[str]
+    first: str
+    ignored: str
+
+
+def find_status(tx: Tx, query: AddressQuery, subscriber_id: int = 0) -> AddressStatus:
+    """Return what is known of an address, in one statement; ``is_former`` is about others than this subscriber."""
+    row = tx.often(
+        f"""
+        SELECT
+            (SELECT id FROM subscribers WHERE email_normal = %(email)s) AS subscriber_id,
+            EXISTS (SELECT FROM suppressions WHERE email_normal = %(email)s)
+                OR EXISTS (SELECT FROM erased WHERE hash = ANY(%(hashes)s::bytea []) AND reason <> '') AS is_blocked,
+            EXISTS (SELECT FROM erased WHERE hash = ANY(%(own_hashes)s::bytea [])) AS is_erased,
+            EXISTS (
+                SELECT FROM consents
+                WHERE kind = 'address' AND lower(evidence ->> 'before') = ANY(%(spellings)s::text [])
+                    AND subscriber_id <> %(id)s
+            ) AS is_former,
+            ARRAY({_COMPLAINTS}) AS complaints
+        """,
+        email=query.email,
+        own_hashes=query.own_hashes,
+        hashes=query.hashes,
+        spellings=query.spellings,
+        domains=query.domains,
+        first=query.first,
+        ignored=query.ignored,
+        id=subscriber_id,
+    )
+    assert row
+    return AddressStatus(**row)
+
+
+_COMPLAINTS = """
+        SELECT email_normal FROM suppressions
+        WHERE reason = 'complaint'
+            AND split_part(email_normal, '@', 2) = ANY(%(domains)s::text [])
+            AND %(first)s::text IN (left(email_normal, 1), left(translate(email_normal, %(ignored)s::text, ''), 1))
+"""
+
+
 def list_complaints(tx: Tx, domains: Sequence[str], first: str, ignored: str) -> list[str]:
     """Return the addresses that complained, at one of these domains and beginning with this character.
 
     Their provider ignores the characters ``ignored`` before the @, also at the beginning.
     """
-    rows = tx.often_all(
-        """
-        SELECT email_normal FROM suppressions
-        WHERE reason = 'complaint'
-            AND split_part(email_normal, '@', 2) = ANY(%(domains)s::text [])
-            AND %(first)s::text IN (left(email_normal, 1), left(translate(email_normal, %(ignored)s::text, ''), 1))
-        """,
-        domains=list(domains),
-        first=first,
-        ignored=ignored,
-    )
+    rows = tx.often_all(_COMPLAINTS, domains=list(domains), first=first, ignored=ignored)
     return [row["email_normal"] for row in rows]
 
 

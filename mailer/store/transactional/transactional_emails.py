@@ -120,27 +120,39 @@ def get_facts(tx: Tx, email_id: int, subscriber_id: int) -> dict[str, Any] | Non
 class Requested:
     """What a sign-up asks for besides the subscription: it waits with the confirmation email until its link is used.
 
-    With ``after_bounce`` the email also goes to an address that is suppressed because emails bounced.
+    With ``after_bounce`` the email also goes to an address that is suppressed because emails bounced. ``paid``: a payment
+    requested it.
     """
 
     tags: Sequence[str] = ()
     metadata: Mapping[str, str] = field(default_factory=dict)
     after_bounce: bool = False
+    paid: bool = False
 
 
 def get_requested(tx: Tx, subscriber_id: int) -> Requested:
-    """Return what the latest confirmation email to this subscriber waits to add."""
-    found = tx.value(
+    """Return what the latest confirmation email to this subscriber waits to add, and whether the latest request was paid."""
+    row = tx.one(
         """
-        SELECT facts FROM transactional_emails
-        WHERE subscriber_id = %(subscriber_id)s AND kind = 'confirmation' AND topic = ''
-        ORDER BY id DESC
-        LIMIT 1
+        SELECT
+            (
+                SELECT facts FROM transactional_emails
+                WHERE subscriber_id = %(subscriber_id)s AND kind = 'confirmation' AND topic = ''
+                ORDER BY id DESC
+                LIMIT 1
+            ) AS facts,
+            (
+                SELECT source = 'checkout' FROM consents
+                WHERE subscriber_id = %(subscriber_id)s AND kind = 'requested'
+                ORDER BY id DESC
+                LIMIT 1
+            ) AS paid
         """,
         subscriber_id=subscriber_id,
     )
-    facts = found or {}
-    return Requested(facts.get("tags") or [], facts.get("metadata") or {})
+    assert row
+    facts = row["facts"] or {}
+    return Requested(facts.get("tags") or [], facts.get("metadata") or {}, paid=bool(row["paid"]))
 
 
 def claim_batch(tx: Tx, claim_id: str, size: int) -> tuple[list[ClaimedEmail], int]:

@@ -48,17 +48,16 @@ def list_page(
         tagged = _count_tagged(tx, tags.names)
         if not where and ordering.is_by_id:
             return _list_all_by_id(tx, ordering, page)
-        if not where:
-            count = counters.count_subscribers(tx)
-        elif tags.alone and len(tagged) == 1:
-            count = next(iter(tagged.values()))
-        else:
-            count = _count_or_recall(database, tx, where)
         if tags.names and ordering.is_by_id:
-            found = subscriber_records.list_tagged_page(tx, where, ordering, page, tags.alone)
-        else:
-            found = subscriber_records.list_page(tx, where, ordering, page, bool(where) and count <= _MAX_GATHERED)
-    return SubscriberPage(found, count)
+            alone = tags.alone and len(tagged) == 1
+            count = next(iter(tagged.values())) if alone else _count_or_recall(database, tx, where)
+            return SubscriberPage(subscriber_records.list_tagged_page(tx, where, ordering, page, tags.alone), count)
+        if where and not ordering.place and not _recall(database, where):
+            gathered = subscriber_records.gather_page(tx, where, ordering, page, _MAX_GATHERED)
+            if gathered:
+                return SubscriberPage(*gathered)
+        count = _count_or_recall(database, tx, where) if where else counters.count_subscribers(tx)
+        return SubscriberPage(subscriber_records.list_page(tx, where, ordering, page), count)
 
 
 def _count_tagged(tx: Tx, names: Sequence[str]) -> dict[str, int]:
@@ -72,16 +71,20 @@ def _count_tagged(tx: Tx, names: Sequence[str]) -> dict[str, int]:
 
 def _count_or_recall(database: Database, tx: Tx, where: Sequence[Condition]) -> int:
     """Return how many meet all conditions: a large number is counted once in half a minute, not for each page."""
-    key = (database.url, repr(where))
-    number, counted_at = _counts.get(key, (0, -_MAX_COUNT_AGE))
-    if number and time.monotonic() - counted_at < _MAX_COUNT_AGE:
+    if number := _recall(database, where):
         return number
     number = subscriber_records.count(tx, where)
     if number > _MAX_GATHERED:
         while len(_counts) >= _MAX_COUNTS:
             _counts.pop(next(iter(_counts)), None)
-        _counts[key] = number, time.monotonic()
+        _counts[database.url, repr(where)] = number, time.monotonic()
     return number
+
+
+def _recall(database: Database, where: Sequence[Condition]) -> int:
+    """Return the large number of matches that was counted less than half a minute ago, or 0."""
+    number, counted_at = _counts.get((database.url, repr(where)), (0, -_MAX_COUNT_AGE))
+    return number if time.monotonic() - counted_at < _MAX_COUNT_AGE else 0
 
 
 def _list_all_by_id(tx: Tx, ordering: SubscriberOrder, page: PageRange) -> SubscriberPage:

@@ -98,10 +98,10 @@ _RECORD = """
             WHERE customers.subscriber_id = subscribers.id
             ORDER BY customers.at DESC, stripe_id DESC LIMIT 1
         ) AS customer,
-        (
+        CASE WHEN subscribers.tags <> '{{}}' THEN (
             SELECT array_agg(coalesce(nullif(tags.label, ''), had.name) ORDER BY had.number)
             FROM unnest(subscribers.tags) WITH ORDINALITY AS had (name, number) LEFT JOIN tags ON tags.name = had.name
-        ) AS labels,
+        ) END AS labels,
         {place} AS place
     FROM ({chosen}) AS subscribers
     LEFT JOIN suppressions ON suppressions.email_normal = subscribers.email_normal
@@ -192,14 +192,31 @@ def question_by_email(email_normal: str) -> Question[SubscriberRecord]:
     return Question(_WITH_EMAIL, {"email": email_normal}, _build_record)
 
 
-def list_page(
-    tx: Tx, where: Sequence[Condition], ordering: SubscriberOrder, page: PageRange, few: bool = False
-) -> list[SubscriberRecord]:
-    """Return a page of subscribers.
+def gather_page(
+    tx: Tx, where: Sequence[Condition], ordering: SubscriberOrder, page: PageRange, most: int
+) -> tuple[list[SubscriberRecord], int] | None:
+    """Return a page in the order of a column and the number of all who meet the conditions: they are gathered, then sorted.
 
-    ``page.after`` is the key of the last row of the previous page. If only a ``few`` meet the conditions, they are gathered and
-    then sorted, instead of scanned in order.
+    None if there are more than ``most``, or none on the page. One statement finds them once, for the page and the number.
     """
+    found, values = _join_conditions(where)
+    order, after = f"{ordering.column}{_direct(ordering)}", ""
+    if page.after is not None:
+        after, values["after"] = f"WHERE {ordering.column} {'<' if ordering.down else '>'} %(after)s", page.after
+    chosen = f"""
+        WITH gathered AS MATERIALIZED (SELECT id, email_normal FROM subscribers WHERE {found} LIMIT {most + 1:d})
+
+        SELECT *, (SELECT count(*) FROM gathered) AS total FROM subscribers
+        WHERE id IN (SELECT id FROM gathered {after} ORDER BY {order} {_cut(page)})
+    """
+    sql = f"{_RECORD.format(chosen=chosen, place=f'subscribers.total, {_NOWHERE}')} ORDER BY subscribers.{order}"
+    rows = tx.all(sql, **values)
+    totals = [row.pop("total") for row in rows]
+    return ([_build_record(**row) for row in rows], totals[0]) if rows and totals[0] <= most else None
+
+
+def list_page(tx: Tx, where: Sequence[Condition], ordering: SubscriberOrder, page: PageRange) -> list[SubscriberRecord]:
+    """Return a page of subscribers, scanned in order. ``page.after`` is the key of the last row of the previous page."""
     place, down = ordering.place, _direct(ordering)
     order = f"{place}{down}, subscribers.id{down}" if place else f"{ordering.column}{down}"
     found, values = _join_conditions(where)
@@ -208,14 +225,7 @@ def list_page(
     if page.after is not None:
         keys, values["after"] = (f"({place}, subscribers.id)", tuple(page.after)) if place else (ordering.column, page.after)
         found += f" AND {keys} {'<' if ordering.down else '>'} %(after)s"
-    if few and not place:
-        chosen = f"""
-            WITH gathered AS MATERIALIZED (SELECT id, email_normal FROM subscribers WHERE {found})
-
-            SELECT * FROM subscribers WHERE id IN (SELECT id FROM gathered ORDER BY {order} {_cut(page)})
-        """
-    else:
-        chosen = f"SELECT * FROM subscribers WHERE {found} ORDER BY {order} {_cut(page)}"
+    chosen = f"SELECT * FROM subscribers WHERE {found} ORDER BY {order} {_cut(page)}"
     sql = f"{_RECORD.format(chosen=chosen, place=place or _NOWHERE)} ORDER BY {order if place else f'subscribers.{order}'}"
     often = not page.offset and not place and not where  # then there are few such statements
     return [_build_record(**row) for row in (tx.often_all if often else tx.all)(sql, **values)]
@@ -263,8 +273,9 @@ def _cut(page: PageRange) -> str:
     return f"LIMIT {page.limit:d}" + (f" OFFSET {page.offset:d}" if page.offset else "")
 
 
-def _build_record(history: str, **rest: Any) -> SubscriberRecord:
-    return SubscriberRecord(history=orjson.loads(history), **rest)
+def _build_record(**row: Any) -> SubscriberRecord:
+    row["history"] = orjson.loads(row["history"])
+    return SubscriberRecord(**row)
 
 
 def _join_conditions(where: Sequence[Condition]) -> tuple[str, dict[str, Any]]:

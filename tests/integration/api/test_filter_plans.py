@@ -73,8 +73,20 @@ def test_a_filter_by_metadata_reads_the_index(ask: Ask, key: str, value: Any) ->
     found, work = ask({f"metadata['{key}']": value}, PageRange(PAGE))
     assert found.count == len(found.subscribers) == PEOPLE // 600
     assert "subscribers_by_metadata" in work.indexes
+    assert len(work.plans) == 1  # finds them once, for the page and for the number
     assert work.count_rows("subscribers") < PEOPLE / 4
     assert "subscribers" not in work.scans
+
+
+def test_pages_of_gathered_subscribers_have_the_number_of_all(ask: Ask) -> None:
+    query = {"metadata['plan']": "pro"}
+    everybody, _ = ask(query, PageRange(PAGE))
+    ids = [one.id for one in everybody.subscribers]
+    second, _ = ask(query, PageRange(2, after=ids[1]))
+    assert [one.id for one in second.subscribers] == ids[2:4]
+    assert second.count == len(ids)
+    beyond, _ = ask(query, PageRange(2, after=ids[-1]))
+    assert (beyond.subscribers, beyond.count) == ([], len(ids))
 
 
 TEXTS = ["pro", "7", "7.0", "7.00", "-0.5", "true", "null", "", '"', "\\", "é", "1e5", "01", '{"b": 1}', "[1]", "[]"]

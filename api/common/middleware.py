@@ -108,7 +108,7 @@ class HttpMiddleware:
             return await self._problem(scope, 404)(scope, receive, answer)
         if not _has_body(scope) or not await self._policy.admit(scope):
             return await self._pass_on(scope, b"", receive, answer)
-        if _max_body_bytes(scope) <= _MAX_BODY_BYTES_IN_MEMORY:
+        if not _may_be_large(scope):
             return await self._answer_body(scope, receive, answer)
         if self._bodies_on_disk >= MAX_BODIES_ON_DISK:
             return await self._problem(scope, 503)(scope, receive, answer)
@@ -119,8 +119,7 @@ class HttpMiddleware:
             self._bodies_on_disk -= 1
 
     async def _answer_body(self, scope: Scope, receive: Receive, answer: Send) -> None:
-        is_small = _max_body_bytes(scope) <= _MAX_BODY_BYTES_IN_MEMORY
-        with io.BytesIO() if is_small else tempfile.SpooledTemporaryFile(_MAX_BODY_BYTES_IN_MEMORY) as file:
+        with tempfile.SpooledTemporaryFile(_MAX_BODY_BYTES_IN_MEMORY) if _may_be_large(scope) else io.BytesIO() as file:
             try:
                 async with asyncio.timeout(_MAX_BODY_SECONDS):
                     size = await _receive_body(scope, receive, file)
@@ -172,6 +171,13 @@ def _has_body(scope: Scope) -> bool:
 
 def _max_body_bytes(scope: Scope) -> int:
     return next((size for path, size in _MAX_BYTES_BY_PREFIX.items() if scope["path"].startswith(path)), MAX_BODY_BYTES)
+
+
+def _may_be_large(scope: Scope) -> bool:
+    """Whether a body may exceed what is kept in memory. The server reads no more of one than its Content-Length."""
+    length = Headers(scope=scope).get("content-length", "")
+    is_short = length.isdecimal() and len(length) <= MAX_LENGTH_DIGITS and int(length) <= _MAX_BODY_BYTES_IN_MEMORY
+    return _max_body_bytes(scope) > _MAX_BODY_BYTES_IN_MEMORY and not is_short
 
 
 async def _receive_body(scope: Scope, receive: Receive, file: IO[bytes]) -> int | None:

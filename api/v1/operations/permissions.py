@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Literal
-
 from fastapi import APIRouter, Request
 from fastapi.responses import Response
 
 from api.v1.common.authentication import require_permission
+from api.v1.common.errors import raise_not_found
 
 router = APIRouter(prefix="/permissions", tags=["Publish"])
 
-Operation = Literal["plan", "preview", "publish", "test"]
-_PATHS: dict[Operation, str] = {
+_PATHS = {
     "plan": "publish/plan",
     "preview": "previews",
     "publish": "publish",
@@ -21,10 +19,12 @@ _PATHS: dict[Operation, str] = {
 
 
 @router.get("/{operation}", status_code=204, response_class=Response)
-def check_permission(request: Request, operation: Operation) -> Response:
+def check_permission(request: Request, operation: str) -> Response:
     """Check a permission.
 
-    204 if the key may plan, preview, publish or send tests; 403 with the scope that may, if not. Changes nothing.
+    204 if the key may do the operation: plan, preview, publish or test; 403 with the scope that may, if not. Changes nothing.
     """
+    if operation not in _PATHS:
+        raise_not_found("operation")
     require_permission(request, "POST", _PATHS[operation])
     return Response(status_code=204)

@@ -18,6 +18,8 @@ from mailer.core.migrate import run_migrations
 if TYPE_CHECKING:
     from fastapi import FastAPI
 
+    from mailer.core.form_fields import FormField
+
 
 @click.command()
 def migrate() -> None:
@@ -48,29 +50,30 @@ def serve(host: str, port: int, processes: int | None, until_eof: bool, developm
     from api.common.dependencies import warn_without_proxies
     from api.common.hosts import LOOPBACK
     from api.server import uvicorn_server
+    from mailer import editions
 
     settings = load_settings("serve")
     settings.need_transport(host)
     settings.need_secrets()
-    settings.need_database()
     if development and host not in LOOPBACK:
         raise BadInput(f"The development pages show every email: serve them on 127.0.0.1, not on {host}.")
+    name, fields = editions.site_name(settings.config), editions.form_fields(settings.config)
+    open_database(settings).close()  # once for all processes: one that replaces another also starts while Postgres is away
     warn_without_proxies(settings)
     if not settings.site_folder.is_dir():
         log.get("serve").warning("serve.no_build", folder=str(settings.site_folder))
     size = processes or min(len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1, 4)
     stop_signal(until_eof)  # uvicorn ends at a signal, and passes it on
     listening = uvicorn_server.listen(host, port)
-    uvicorn_server.serve(partial(_make_app, development, size), settings, listening, size)
+    uvicorn_server.serve(partial(_make_app, name, fields, development, size), settings, listening, size)
 
 
-def _make_app(development: bool, processes: int, shared_folder: Path) -> FastAPI:
+def _make_app(name: str, fields: tuple[FormField, ...], development: bool, processes: int, shared_folder: Path) -> FastAPI:
     from api.server import app_process
-    from mailer import editions
 
     settings = load_settings("serve")
-    name, fields = editions.site_name(settings.config), editions.form_fields(settings.config)
-    return app_process.make_app(settings, open_database(settings), name, fields, development, processes, shared_folder)
+    database = Database(settings.need_database(), keep=settings.connections)
+    return app_process.make_app(settings, database, name, fields, development, processes, shared_folder)
 
 
 @click.command()

@@ -7,6 +7,7 @@ import os
 import signal
 import socket
 import subprocess
+import time
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -18,6 +19,7 @@ import pytest
 from mailer.core.db import Database
 from mailer.fakes.free_ports import find_free_port
 from mailer.flows.operations import api_keys
+from tests import commands
 from tests.factories import settings
 from tests.processes import eventually, kill, running
 
@@ -70,6 +72,24 @@ def test_new_clients_of_a_busy_process_are_answered_by_the_other(server: Server)
         psutil.Process(pid).suspend()
         assert [server.ask() for _ in range(5)] == [401] * 5
         psutil.Process(pid).resume()
+
+
+def test_sighup_replaces_the_processes_and_no_request_is_lost(server: Server) -> None:
+    before = server.workers()
+    server.parent.send_signal(signal.SIGHUP)
+    answers = []
+    until = time.monotonic() + 60
+    while before & server.workers() and time.monotonic() < until:
+        answers.append(server.ask())
+    assert not before & server.workers()
+    assert set(answers) == {401}
+
+
+@pytest.mark.parametrize("processes", ["1", "2"])
+def test_a_database_that_cannot_be_reached_is_named_once(tmp_path: Path, processes: str) -> None:
+    environ = {"DATABASE_URL": "postgresql://127.0.0.1:1/none", "POSTMERGE_SECRET": "s" * 32, "POSTMERGE_TRANSPORT": "outbox"}
+    done = commands.run(tmp_path, environ, "serve", "--port", str(find_free_port()), "--processes", processes)
+    assert (done.returncode, done.stderr.count("Postgres")) == (1, 1), done.stderr
 
 
 def test_when_the_parent_dies_nothing_of_it_is_left(server: Server) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from fastapi import APIRouter, Request
 from fastapi.responses import Response
 
+from api.v1.common import schemas
 from api.v1.common.authentication import require_permission
 from api.v1.common.errors import raise_not_found
 
@@ -18,7 +19,7 @@ _PATHS = {
 }
 
 
-@router.get("/{operation}", status_code=204, response_class=Response)
+@router.get("/{operation}", status_code=204, response_class=Response, responses=schemas.error_responses(404))
 def check_permission(request: Request, operation: str) -> Response:
     """Check a permission.
 

@@ -48,13 +48,19 @@ def queue_digests(database: Database, now: datetime) -> int:
 
 
 def _queue_digest(database: Database, frequency: Frequency, first_day: date, end_day: date) -> int:
-    """Queue a digest of what was sent from the first day until the beginning of the last one."""
-    start, end = _midnight(first_day), _midnight(end_day)
+    """Queue a digest of what was sent from the first day until the beginning of the last one.
+
+    It begins where the digest before it ended, so that a scheduler that stood still for longer drops no issue.
+    """
+    end = _midnight(end_day)
     with log.in_request(), database.transaction() as tx:
+        latest = digests.get_latest(tx, frequency, first_day)
         if not digests.begin(tx, frequency, first_day):
             return 0
-        digests.collect_subscribers(tx)
-        for place, send in enumerate(digests.list_sends(tx, start, end)):
+        start = _midnight(_get_next_period(frequency, latest) if latest else first_day)
+        sends = digests.list_sends(tx, start, end)
+        digests.collect_subscribers(tx, frequency, min([start, *(send["created_at"] for send in sends)]))
+        for place, send in enumerate(sends):
             try:
                 rule = audiences.compile_rule(segment_rules.read_rule(tx, send["audience"]))
             except BadInput as error:  # for example, a segment deleted meanwhile
@@ -82,6 +88,13 @@ def apply_retention(database: Database, settings: Settings) -> tuple[int, int]:
     if forgotten or erased:
         logger.info("retention.done", forgotten=forgotten, erased=erased)
     return forgotten, erased
+
+
+def _get_next_period(frequency: Frequency, first_day: date) -> date:
+    """The first day of the week or month after the one that begins on this day."""
+    if frequency == Frequency.WEEKLY:
+        return first_day + timedelta(days=7)
+    return (first_day + timedelta(days=31)).replace(day=1)
 
 
 def _midnight(day: date) -> datetime:

@@ -87,7 +87,8 @@ def save_choices(
         for tag in chosen:
             _check_offered(tag, list_topics(settings, subscriber), "the topic")
         if preferences.save(tx, subscriber.id, chosen, frequency, lang):
-            what = {"tags": chosen, "frequency": frequency, "lang": lang, "before": subscriber.tags}
+            before = {"before": subscriber.tags, "frequency_before": subscriber.frequency}
+            what = {"tags": chosen, "frequency": frequency, "lang": lang, **before}
             consent_log.record(tx, subscriber.id, "chosen", "page", ip, what)
     logger.info("subscriber.chose", subscriber=person.subscriber_id)
 

@@ -19,11 +19,25 @@ def begin(tx: Tx, frequency: str, first_day: date) -> bool:
     return bool(tx.run(statement, frequency=frequency, first_day=first_day))
 
 
+def get_latest(tx: Tx, frequency: str, before: date) -> date | None:
+    """The first day of the latest week or month before this one whose digest was queued; None if there is none."""
+    found = tx.value(
+        "SELECT max(month) FROM digests WHERE frequency = %(frequency)s AND month < %(before)s",
+        frequency=frequency,
+        before=before,
+    )
+    assert found is None or isinstance(found, date)
+    return found
+
+
 def list_sends(tx: Tx, start: datetime, end: datetime) -> list[dict[str, Any]]:
-    """The sends that started in this period, in order: id, edition_id, audience (the rule), title, preheader and url."""
+    """The sends that started in this period, in order.
+
+    Keys: id, created_at, edition_id, audience (the rule), title, preheader and url.
+    """
     return tx.all(
         """
-        SELECT sends.id, sends.edition_id, sends.audience, editions.title, editions.preheader, editions.url
+        SELECT sends.id, sends.created_at, sends.edition_id, sends.audience, editions.title, editions.preheader, editions.url
         FROM sends
         JOIN editions ON editions.id = sends.edition_id
         WHERE sends.started_at >= %(start)s AND sends.started_at < %(end)s AND sends.state <> 'cancelled'
@@ -35,17 +49,47 @@ def list_sends(tx: Tx, start: datetime, end: datetime) -> list[dict[str, Any]]:
     )
 
 
-def collect_subscribers(tx: Tx) -> None:
-    """Create the empty temporary table of digest items."""
+def collect_subscribers(tx: Tx, frequency: str, since: datetime) -> None:
+    """Collect the subscribers of this frequency, and those who chose another one since then; create the table of items."""
     tx.script(
-        "CREATE TEMP TABLE digest_lines (subscriber_id bigint, place bigint, title text, text text, url text) ON COMMIT DROP"
+        """
+        CREATE TEMP TABLE digest_lines (subscriber_id bigint, place bigint, title text, text text, url text) ON COMMIT DROP;
+        CREATE TEMP TABLE digest_subscribers (id bigint PRIMARY KEY) ON COMMIT DROP
+        """
+    )
+    tx.run(
+        """
+        INSERT INTO digest_subscribers (id)
+        SELECT id FROM subscribers WHERE frequency = %(frequency)s
+        UNION
+        SELECT subscriber_id FROM consents WHERE kind = 'chosen' AND at >= %(since)s
+        """,
+        frequency=frequency,
+        since=since,
     )
 
 
-def add_items(tx: Tx, frequency: str, place: int, send: dict[str, Any], end: datetime, rule: tuple[str, dict[str, Any]]) -> int:
-    """Add one issue (a row of ``list_sends``) for each subscriber of this frequency in its audience confirmed before ``end``.
+# What a subscriber had chosen when a send's audience was frozen: in the last choice before, else what the next one replaced.
+_FREQUENCY_THEN = """coalesce(
+    (
+        SELECT evidence ->> 'frequency' FROM consents
+        WHERE subscriber_id = subscribers.id AND kind = 'chosen' AND evidence ? 'frequency' AND at <= %(created_at)s
+        ORDER BY at DESC, id DESC LIMIT 1
+    ),
+    (
+        SELECT coalesce(evidence ->> 'frequency_before', 'every') FROM consents
+        WHERE subscriber_id = subscribers.id AND kind = 'chosen' AND evidence ? 'frequency' AND at > %(created_at)s
+        ORDER BY at, id LIMIT 1
+    ),
+    subscribers.frequency
+)"""
 
-    ``rule`` is the audience's condition with its values.
+
+def add_items(tx: Tx, frequency: str, place: int, send: dict[str, Any], end: datetime, rule: tuple[str, dict[str, Any]]) -> int:
+    """Add one issue (a row of ``list_sends``) for each collected subscriber in its audience confirmed before ``end``.
+
+    Only for those who had this frequency when the issue was published and were not sent it: whoever changes between the
+    frequencies gets each issue once. ``rule`` is the audience's condition with its values.
 
     Title, preheader and URL are in the subscriber's language if the issue is translated. Returns how many items were added.
     """
@@ -59,7 +103,8 @@ def add_items(tx: Tx, frequency: str, place: int, send: dict[str, Any], end: dat
             coalesce(translation.own_title, %(title)s),
             coalesce(translation.preheader, %(preheader)s),
             coalesce(translation.own_url, %(url)s)
-        FROM subscribers
+        FROM digest_subscribers
+        JOIN subscribers ON subscribers.id = digest_subscribers.id
         LEFT JOIN LATERAL (
             SELECT own_title, preheader, own_url
             FROM edition_variants
@@ -68,8 +113,13 @@ def add_items(tx: Tx, frequency: str, place: int, send: dict[str, Any], end: dat
             LIMIT 1
         ) AS translation ON true
         WHERE {WANTS_EMAILS}
-            AND frequency = %(frequency)s
             AND confirmed_at < %(end)s
+            AND {_FREQUENCY_THEN} = %(frequency)s
+            AND NOT EXISTS (
+                SELECT FROM deliveries
+                WHERE deliveries.send_id = %(send_id)s AND deliveries.subscriber_id = subscribers.id
+                    AND deliveries.state <> 'skipped'
+            )
             AND {condition}
         """,
         frequency=frequency,
@@ -78,6 +128,8 @@ def add_items(tx: Tx, frequency: str, place: int, send: dict[str, Any], end: dat
         preheader=send["preheader"],
         url=send["url"],
         edition_id=send["edition_id"],
+        send_id=send["id"],
+        created_at=send["created_at"],
         end=end,
         **values,
     )

@@ -338,63 +338,6 @@ def test_who_left_is_told_of_no_next_issue_and_their_address_stays_known_as_left
     assert len(newsletter.emails()) == 1
 
 
-@pytest.mark.parametrize(
-    ("frequency", "sent", "now", "subject"),
-    [
-        ("monthly", "2026-02-10", datetime(2026, 3, 1, 0, 0, 5, tzinfo=UTC), "The Letter : votre récapitulatif mensuel"),
-        ("weekly", "2026-02-10", datetime(2026, 2, 16, 0, 0, 5, tzinfo=UTC), "The Letter : votre récapitulatif hebdomadaire"),
-        ("weekly", "2026-02-15 23:59", datetime(2026, 2, 16, tzinfo=UTC), "The Letter : votre récapitulatif hebdomadaire"),
-    ],
-)
-def test_one_email_a_week_or_a_month_holds_its_issues_once(
-    newsletter: Web, frequency: str, sent: str, now: datetime, subject: str
-) -> None:
-    newsletter.send(2)
-    newsletter.client.post(f"{mailed(newsletter, 1)}/choose", data={"tag": [], "frequency": frequency, "lang": "fr"})
-    with newsletter.database.transaction() as tx:
-        tx.run("UPDATE subscribers SET confirmed_at = '2026-01-01'")
-        tx.run("UPDATE sends SET started_at = %(sent)s", sent=sent)
-    assert subscriber_maintenance.queue_digests(newsletter.database, now - timedelta(seconds=6)) == 0
-    assert subscriber_maintenance.queue_digests(newsletter.database, now) == 1
-    assert subscriber_maintenance.queue_digests(newsletter.database, now + timedelta(days=6)) == 0
-    before = len(newsletter.emails())
-    newsletter.work()
-    email = newsletter.emails()[0]
-    assert len(newsletter.emails()) == before + 1
-    assert email.to == "subscriber-1@example.org"
-    assert "Title of 2026-11-24-hello" in email.text
-    assert "A first line" in email.text
-    assert email.subject.replace("\N{NO-BREAK SPACE}", " ") == subject
-    assert "List-Unsubscribe" in str(email.headers)
-
-
-@pytest.mark.parametrize(("lang", "title"), [("fr", "Titre"), ("fr-CA", "Titre"), ("de", "Title of"), ("premium", "Title of")])
-def test_the_month_in_one_email_names_translations_where_the_subscriber_has_them(
-    newsletter: Web, lang: str, title: str
-) -> None:
-    newsletter.send(1)
-    with newsletter.database.transaction() as tx:
-        tx.run("UPDATE subscribers SET confirmed_at = '2026-01-01', frequency = 'monthly', lang = %(lang)s", lang=lang)
-        tx.run("UPDATE sends SET started_at = '2026-02-10'")
-        for name, own in (("fr", "Titre"), ("premium", "")):
-            tx.run(
-                """
-                INSERT INTO edition_variants (edition_id, name, digest, preheader, html, text, body, own_title, own_url)
-                SELECT id, %(name)s, '', %(preheader)s, '', '', '', %(title)s, %(url)s FROM editions
-                """,
-                name=name,
-                title=own,
-                preheader="Une ligne" if own else "A paid line",
-                url=f"https://example.org/{own}/" if own else "",
-            )
-    assert subscriber_maintenance.queue_digests(newsletter.database, datetime(2026, 3, 1, 0, 0, 5, tzinfo=UTC)) == 1
-    newsletter.work()
-    text = newsletter.emails()[0].text
-    assert title in text
-    assert ("https://example.org/Titre/" in text) == ("Une ligne" in text) == (title == "Titre")
-    assert "A paid line" not in text
-
-
 def test_what_is_not_to_be_kept_is_forgotten(newsletter: Web, ada: int) -> None:
     for email in ("never@example.org", "now@example.org"):
         newsletter.subscribe(email)

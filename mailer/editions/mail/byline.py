@@ -69,6 +69,9 @@ def list_authors(article: Any, original: Any, known: Mapping[str, IssueAuthor]) 
     names = _named(article) or (_named(original) if original else [])
     usual = str(article.settings.get("AUTHOR") or "")
     found = names or ([usual] if usual in known else [])
+    if len(found) == 1 and found[0] not in known:  # `Author: Ada, Grace`, as `Authors:` is written
+        parts = [part.strip() for part in found[0].split(",")]
+        found = parts if all(part in known for part in parts) else found
     return tuple(known.get(name, IssueAuthor(name)) for name in dict.fromkeys(found))
 
 

@@ -60,6 +60,15 @@ def test_page_email_and_feeds_name_the_authors_and_the_edition_stays_the_same(ne
         assert entry.authors == authors, kind
 
 
+def test_author_with_a_comma_means_several_if_each_is_described(newsletter: NewsletterFolder) -> None:
+    declare(newsletter, 'POSTMERGE_AUTHORS = {"Ada": {"url": "https://ada.example/"}, "Grace": {}}')
+    newsletter.write("first.md", f"{ISSUE}\nAuthor: Ada, Grace")
+    newsletter.write("second.md", f"{ISSUE}\nAuthor: Grace, Countess of Code")
+    report = newsletter.build()
+    assert "By Ada (https://ada.example/) and Grace\n" in one(report, "first").text
+    assert "By Grace, Countess of Code\n" in one(report, "second").text
+
+
 def test_the_usual_author_has_a_byline_only_if_described(newsletter: NewsletterFolder) -> None:
     newsletter.write("first.md", ISSUE)
     declare(newsletter, 'AUTHOR = "Ada"')

@@ -61,7 +61,7 @@ def start_checkout(context: Context, form: Form, request: Request) -> Response:
         return RedirectResponse(checkout.start_checkout(context.database, context.settings, order), 303, HEADERS)
     except PostmergeError as error:
         status, said = _explain(language, error, 429 if isinstance(error, TooManyRequests) else 422)
-        return _show_plans(context, language, order, status, error=said, link=link)
+        return _show_plans(context, language, order, status, error=said, link=link, field=getattr(error, "field", ""))
 
 
 @router.get("/join/thanks")
@@ -252,6 +252,7 @@ def _show_plans(
     note: str = "",
     error: str = "",
     link: str = "",
+    field: str = "",
 ) -> Response:
     try:
         plans = checkout.load_plans_on_sale(context.settings)
@@ -265,7 +266,7 @@ def _show_plans(
     form_token = tokens.form_token(context.settings.need_secrets(), datetime.now(UTC))
     response = render_page(
         context, "join.html", status, language.lang, plans=plans, order=order, token=form_token, note=note, error=error,
-        subscriber_token=subscriber_token, voice=Localizer(language.lang),
+        field=field, subscriber_token=subscriber_token, voice=Localizer(language.lang),
     )  # fmt: skip
     return _allow_stripe(context, response)
 

@@ -8,7 +8,7 @@ from typing import TypeVar
 
 from mailer.core import i18n
 from mailer.core.db import Tx
-from mailer.core.errors import PostmergeError
+from mailer.core.errors import BadInput, PostmergeError
 from mailer.core.i18n.local_time import to_local
 from mailer.payments.currencies import format_amount, format_money
 from mailer.store.billing.subscriptions import StoredSubscription
@@ -78,8 +78,10 @@ def get_subscriber_localizer(tx: Tx, subscriber_id: int, otherwise: str = "") ->
     return get_localizer((subscriber.lang if subscriber else "") or otherwise)
 
 
-def localized_error(kind: type[_E], text: str, **values: object) -> _E:
-    """Return an error whose text can be shown in any language."""
+def localized_error(kind: type[_E], text: str, field: str = "", **values: object) -> _E:
+    """Return an error whose text can be shown in any language; ``field`` names the field of the form to correct."""
     error = kind(text % values if values else text)
+    if isinstance(error, BadInput):
+        error.field = field
     setattr(error, "said", (text, values))  # noqa: B010
     return error

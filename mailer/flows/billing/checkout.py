@@ -153,9 +153,14 @@ def _build_gift_params(settings: Settings, plans: Plans, plan: PaidPlan, order: 
     if not plan.gift:
         names = ", ".join(one.title for one in plans.plans if one.gift) or "none"
         raise localized_error(BadInput, "This plan can’t be given as a gift. Choose one of these: %(names)s.", names=names)
+    try:
+        recipient = addresses.check(order.recipient)
+    except BadInput as error:
+        error.field = "recipient"
+        raise
     marks = {
         models.GIFT: plan.name,
-        models.RECIPIENT: addresses.check(order.recipient),
+        models.RECIPIENT: recipient,
         models.GIVER: " ".join(order.giver.split())[:80],
         models.MONTHS: str(plan.months),
         models.LANG: order.lang,
@@ -170,13 +175,14 @@ def _parse_amount(plans: Plans, plan: PaidPlan, text: str, lang: str) -> int:
     amount = currencies.parse_amount(text, plans.currency)
     if amount is None:
         raise localized_error(
-            BadInput, "%(typed)s isn’t an amount. Enter a number such as %(example)s.", typed=repr(text[:20]),
+            BadInput, "%(typed)s isn’t an amount. Enter a number such as %(example)s.", "amount", typed=repr(text[:20]),
             example=get_localizer(lang).amount(plan.price, plans.currency),
         )  # fmt: skip
     if amount < plan.floor:
         raise localized_error(
             BadInput,
             "The minimum for this plan is %(least)s. Enter that amount or more.",
+            "amount",
             least=currencies.format_money(plan.floor, plans.currency, get_localizer(lang).lang),
         )
     return amount

@@ -209,6 +209,21 @@ def test_a_subscriber_says_what_they_pay_from_the_floor_on(shop: Shop) -> None:
     assert session["line_items"][0]["price_data"]["unit_amount"] == 1250
 
 
+@pytest.mark.parametrize(
+    ("data", "field"),
+    [
+        ({"plan": "kind", "amount": "2.99"}, "amount-kind"),
+        ({"plan": "kind", "amount": "much"}, "amount-kind"),
+        ({"plan": "yearly", "recipient": "nobody@@x"}, "recipient-yearly"),
+        ({"plan": "none", "amount": "1"}, None),
+    ],
+)
+def test_what_is_wrong_in_a_field_is_heard_at_that_field(shop: Shop, data: dict[str, str], field: str | None) -> None:
+    status, text = join(shop, **data)
+    wrong = re.findall('<input id="([^"]*)"[^>]* aria-invalid="true" aria-describedby="error"', text)
+    assert (status, wrong, text.count('id="error"')) == (422, [field] if field else [], 1)
+
+
 def test_a_plan_that_is_gone_at_stripe_is_a_sentence(shop: Shop) -> None:
     shop.fake.books.get(shop.monthly)["active"] = False
     status, text = join(shop)

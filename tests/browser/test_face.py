@@ -188,3 +188,28 @@ def test_an_issue_says_how_long_it_takes_and_is_forwarded_by_a_plain_link(phone:
 )
 def test_reading_takes_as_long_as_there_are_words_or_characters(html: str, minutes: int) -> None:
     assert count_minutes(html) == minutes
+
+
+SELL = """() => {
+    const body = document.querySelector('.body');
+    body.insertAdjacentHTML('beforeend', '<p class="locked">For paid subscribers.</p>');
+    body.insertAdjacentHTML('afterend', '<div class="paywall"><a class="button" href="/join">Join</a></div>');
+}"""
+
+
+def test_a_button_has_a_border_where_colours_are_forced(phone: Page, site: Site) -> None:
+    phone.emulate_media(forced_colors="active")
+    for path in ("", NEWEST):
+        phone.goto(f"{site.url}/{path}")
+        phone.evaluate(f"document.querySelector('.body') && ({SELL})()")
+        buttons = phone.locator(".ask button, a.button").all()
+        assert [one.evaluate("e => getComputedStyle(e).borderTopWidth") for one in buttons] == ["1px"] * (2 if path else 1)
+
+
+def test_on_paper_the_end_of_the_free_text_is_a_whole_box_and_nothing_asks_to_be_clicked(phone: Page, site: Site) -> None:
+    phone.goto(f"{site.url}/{NEWEST}")
+    phone.evaluate(SELL)
+    phone.emulate_media(media="print")
+    assert phone.locator(".locked").evaluate("e => getComputedStyle(e).borderWidth") == "2px"
+    for name in (".paywall", ".pass", ".envelope"):
+        expect(phone.locator(name)).to_be_hidden()

@@ -205,6 +205,16 @@ def _check_steps(name: str, files: Sequence[StepFile], lang: str) -> list[Findin
     return [*_check_numbers(files), *_check_languages(files, lang)]
 
 
+def _explain_same_number(number: int, *paths: str) -> Finding:
+    """Two files of one number: most often a translation without its field."""
+    first, other = sorted(paths, key=lambda path: len(Path(path).stem))
+    base, _, lang = Path(other).stem.rpartition(".")
+    if base == Path(first).stem:
+        message = f"This looks like a translation of {Path(first).name}: add `Lang: {lang}`, or give it a number of its own."
+        return Finding("error", other, 1, message)
+    return Finding("error", paths[1], 1, f"{Path(paths[0]).name} has the number {number:02} too: give each step its own.")
+
+
 def _check_numbers(files: Iterable[StepFile]) -> Iterator[Finding]:
     names: dict[int, dict[str, str]] = defaultdict(dict)
     for file in files:
@@ -212,7 +222,7 @@ def _check_numbers(files: Iterable[StepFile]) -> Iterator[Finding]:
     for place, (number, found) in enumerate(sorted(names.items()), 1):
         first, *others = found.values()
         if others:
-            yield Finding("error", others[0], 1, f"{Path(first).name} has the number {number:02} too: give each step its own.")
+            yield _explain_same_number(number, first, others[0])
         if number != place:
             message = f"The step {place:02} is missing before this one: add it, or rename this file to {place:02}-…"
             yield Finding("error", first, 1, f"{message.rstrip('…')}{next(iter(found))}.md.")

@@ -117,6 +117,10 @@ def test_an_issue_has_the_same_edition_beside_a_sequence(tmp_path: Path) -> None
             "01-a.md has the number 01 too: give each step its own.",
         ),
         (
+            {"01-a.md": STEPS["01-hello.md"], "01-a.de.md": STEPS["01-hello.md"]}, RULES, "01-a.de.md",
+            "This looks like a translation of 01-a.md: add `Lang: de`, or give it a number of its own.",
+        ),
+        (
             {"01-a.md": STEPS["01-hello.md"], "02-a.md": STEPS["02-more.md"]}, RULES, "02-a.md",
             "The step 01 is also named 'a': give each its own name.",
         ),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence, Set
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass
 from datetime import timedelta
 from enum import StrEnum
@@ -233,7 +233,7 @@ def _compare_step(
     waiting = ledger.waiting_for(step.name)
     if stored is None or stored.send_id is None or stored.edition_id is None:
         later = sum(ledger.waiting_for(name) for name in names[names.index(step.name) + 1 :])
-        added = _describe_added(step, sum(ledger.waiting.values()), later)
+        added = (*_describe_added(step, sum(ledger.waiting.values()), later), *_describe_renamed(edition, ledger, names))
         return StepChange(StepAction.ADD, step.name, added, waiting, edition, stored, has_new_text=True)
     is_retimed = stored.after != timedelta(seconds=step.after)
     has_new_text = ledger.texts.get(stored.edition_id, set()) != compute_fingerprints(edition) or _has_new_sender(
@@ -272,6 +272,16 @@ def _describe_added(step: SequenceStep, enrolled: int, later: int) -> tuple[Chan
     if not enrolled:
         return (due,)
     return due, ChangeEffect("get it: {}; wait for a later step and do not get it: {}", (enrolled - later, later))
+
+
+def _describe_renamed(edition: Edition, ledger: _Ledger, names: Sequence[str]) -> Iterator[ChangeEffect]:
+    """A step that vanishes with the text of this one: under a new name, those who had it would get it again."""
+    bodies = {text[:2] for text in compute_fingerprints(edition)}  # variant and digest: the address has the step's name
+    for name, one in ledger.steps.items():
+        if name not in names and one.edition_id and {text[:2] for text in ledger.texts[one.edition_id]} == bodies:
+            had = ledger.queued.get(one.id, 0)
+            said = f"the text of {name} under another name: add `Id: {name}`, or those who had it may get it again"
+            yield ChangeEffect(f"{said}: {{}}", (had,))
 
 
 def _drop(ledger: _Ledger, name: str) -> StepChange:

@@ -17,6 +17,7 @@ import pytest
 from mailer.core.db import Database
 from mailer.core.edition import Edition, Finding, Trigger
 from mailer.core.settings import Settings
+from mailer.flows.publishing.publish import Request, preview_publish
 from mailer.flows.publishing.sequence_plan import ChangeEffect, show_exactly
 from mailer.flows.scheduled import sequence_scheduler
 from mailer.flows.scheduled.send_scheduler import advance_sends, check_circuit_breakers
@@ -140,6 +141,19 @@ def test_a_step_inserted_before_the_one_they_wait_for_is_not_sent_to_them(databa
         queue_due_steps(database, conf)
         pass_days(database, 4)
     assert had(database) == {"ann": ["hello", "more", "last"], "ben": ["hello", "between", "more", "last"]}
+
+
+def test_a_step_under_another_name_with_the_same_text_is_named(database: Database, conf: Settings) -> None:
+    hello, more = steps("hello", "more")
+    merge(database, conf, [old(), hello, more])
+    join(database, "ann")
+    queue_due_steps(database, conf)
+    other = steps("hallo", "more")[0]
+    renamed = replace(hello, key=other.key, path=other.path, url=other.url, step=other.step)
+    for one, is_named in ((renamed, True), (other, False)):
+        plan = preview_publish(database, conf, [old(), one, more], [], Outbox(conf.outbox), Request())
+        effect = plan.sequences[0]["steps"][0]["effect"]
+        assert ("add `Id: hello`, or those who had it may get it again: 1" in effect) == is_named
 
 
 def test_a_removed_step_is_left_out_and_a_reordered_one_comes_once(database: Database, conf: Settings) -> None:

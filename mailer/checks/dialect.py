@@ -10,14 +10,13 @@ from mailer.checks.context import Context
 from mailer.checks.document import Document
 from mailer.checks.registry import Fix, Found, check, list_lines
 from mailer.core.i18n import N_, code, name, translator
-from mailer.editions.source.component_fences import BOXES
 
 _ITEM = r"(?:[-*+]|\d{1,9}[.)])[ \t]+\S"
 _BLOCK = r" {0,3}(?:[-*+#>|:]|\d{1,9}[.)]|<|\[|!!!)| {4}"  # how a line begins that is no paragraph's first one
 _FENCED = re.compile(r"[ >\t]*(?:```+|~~~+)[ \t]*(\w+)")
 # Translators: the titles of boxes in an issue
 _TITLES = (N_("Note"), N_("Tip"), N_("Important"), N_("Warning"), N_("Caution"), N_("Sponsor"))
-_UNTITLED = re.compile(rf"^:::({'|'.join(BOXES)})()[ \t]*$", re.MULTILINE)
+_UNTITLED = re.compile(rf"^:::({'|'.join(map(str.lower, _TITLES))})()[ \t]*$", re.MULTILINE)
 
 
 @dataclass(frozen=True)

@@ -59,7 +59,7 @@ def _queue_digest(database: Database, frequency: Frequency, first_day: date, end
             return 0
         start = _midnight(_get_next_period(frequency, latest) if latest else first_day)
         sends = digests.list_sends(tx, start, end)
-        digests.collect_subscribers(tx, frequency, min([start, *(send["created_at"] for send in sends)]))
+        digests.collect_subscribers(tx, frequency, min([start, *(send["frozen_at"] for send in sends)]))
         for place, send in enumerate(sends):
             try:
                 rule = audiences.compile_rule(segment_rules.read_rule(tx, send["audience"]))

@@ -33,11 +33,12 @@ def get_latest(tx: Tx, frequency: str, before: date) -> date | None:
 def list_sends(tx: Tx, start: datetime, end: datetime) -> list[dict[str, Any]]:
     """The sends that started in this period, in order.
 
-    Keys: id, created_at, edition_id, audience (the rule), title, preheader and url.
+    Keys: id, frozen_at (its audience was decided), edition_id, audience (the rule), title, preheader and url.
     """
     return tx.all(
         """
-        SELECT sends.id, sends.created_at, sends.edition_id, sends.audience, editions.title, editions.preheader, editions.url
+        SELECT sends.id, coalesce(sends.frozen_at, sends.created_at) AS frozen_at, sends.edition_id, sends.audience,
+            editions.title, editions.preheader, editions.url
         FROM sends
         JOIN editions ON editions.id = sends.edition_id
         WHERE sends.started_at >= %(start)s AND sends.started_at < %(end)s AND sends.state <> 'cancelled'
@@ -73,12 +74,12 @@ def collect_subscribers(tx: Tx, frequency: str, since: datetime) -> None:
 _FREQUENCY_THEN = """coalesce(
     (
         SELECT evidence ->> 'frequency' FROM consents
-        WHERE subscriber_id = subscribers.id AND kind = 'chosen' AND evidence ? 'frequency' AND at <= %(created_at)s
+        WHERE subscriber_id = subscribers.id AND kind = 'chosen' AND evidence ? 'frequency' AND at <= %(frozen_at)s
         ORDER BY at DESC, id DESC LIMIT 1
     ),
     (
         SELECT coalesce(evidence ->> 'frequency_before', 'every') FROM consents
-        WHERE subscriber_id = subscribers.id AND kind = 'chosen' AND evidence ? 'frequency' AND at > %(created_at)s
+        WHERE subscriber_id = subscribers.id AND kind = 'chosen' AND evidence ? 'frequency' AND at > %(frozen_at)s
         ORDER BY at, id LIMIT 1
     ),
     subscribers.frequency
@@ -129,7 +130,7 @@ def add_items(tx: Tx, frequency: str, place: int, send: dict[str, Any], end: dat
         url=send["url"],
         edition_id=send["edition_id"],
         send_id=send["id"],
-        created_at=send["created_at"],
+        frozen_at=send["frozen_at"],
         end=end,
         **values,
     )

@@ -42,7 +42,7 @@ def test_one_email_a_week_or_a_month_holds_its_issues_once(
     with newsletter.database.transaction() as tx:
         tx.run("UPDATE subscribers SET confirmed_at = '2026-01-01'")
         tx.run("UPDATE consents SET at = '2026-01-02'")
-        tx.run("UPDATE sends SET (created_at, started_at) = (%(sent)s, %(sent)s)", sent=sent)
+        tx.run("UPDATE sends SET (frozen_at, started_at) = (%(sent)s, %(sent)s)", sent=sent)
         tx.run("DELETE FROM deliveries WHERE subscriber_id = 1")
     assert subscriber_maintenance.queue_digests(newsletter.database, now - timedelta(seconds=6)) == 0
     assert subscriber_maintenance.queue_digests(newsletter.database, now) == 1
@@ -82,7 +82,9 @@ def test_whoever_changes_how_often_gets_each_issue_once(
         tx.run("UPDATE subscribers SET confirmed_at = '2026-01-01'")
         for choice, one in zip(tx.all("SELECT id FROM consents WHERE kind = 'chosen' ORDER BY id"), choices, strict=True):
             tx.run("UPDATE consents SET at = %(at)s WHERE id = %(id)s", at=f"2026-{one[0]}", id=choice["id"])
-        tx.run("UPDATE sends SET (created_at, started_at) = ('2026-02-10', '2026-02-10')")
+        tx.run(
+            "UPDATE sends SET (created_at, frozen_at, started_at) = ('2026-02-01', '2026-02-10', '2026-02-10')"
+        )  # scheduled before
         if not came_at_once:
             tx.run("DELETE FROM deliveries")
     queued = [

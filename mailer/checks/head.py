@@ -14,6 +14,7 @@ from zoneinfo import ZoneInfo
 from mailer.checks.context import Context
 from mailer.checks.document import Document
 from mailer.checks.registry import Fix, Found, check
+from mailer.core import i18n
 from mailer.core.audience import parse, shown
 from mailer.core.characters import ILLEGAL, OVERRIDES, name_character
 from mailer.core.edition import Finding, SendIntent
@@ -288,6 +289,16 @@ def translation(doc: Document, ctx: Context) -> Iterator[Found]:
             yield Found(doc.field_at(one.field), one.message)
 
 
+@check("lang-missing", "error", "A file that is named like a translation, such as `hello.de.md`, without `Lang:`.")
+def lang_missing(doc: Document, ctx: Context) -> Iterator[Found]:
+    stem, _, lang = doc.path.stem.rpartition(".")
+    original = doc.path.with_name(f"{stem}{doc.path.suffix}")
+    if doc.fields.get("lang") or doc.implied.get("lang") or original not in ctx.siblings or not _is_language(lang):
+        return
+    said = f"This file is named like a translation of {original.name}: add `Lang: {lang}`, or it is an issue of its own."
+    yield Found(doc.field_at("lang"), f"{said} If it is one, give it another name.")
+
+
 @check("sent-changed", "note", "An issue whose text has changed since it was sent (needs the database).")
 def sent_changed(doc: Document, ctx: Context) -> Iterator[Found]:
     digest = _sent(doc, ctx)
@@ -328,6 +339,10 @@ def _read_language(path: Path, ctx: Context) -> str:
     """Return the language that makes an issue's address its own; '' for pages, and where slugs do not group translations."""
     text = ctx.siblings[path].text
     return code(text.lang) if text and "slug" in ctx.ids else ""
+
+
+def _is_language(text: str) -> bool:
+    return i18n.name(code(text)) != code(text)
 
 
 def _translates(doc: Document, ctx: Context) -> bool:

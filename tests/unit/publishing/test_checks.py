@@ -225,7 +225,28 @@ def test_every_check_that_needs_no_network_has_a_case() -> None:
         "words-unknown",
         "words-invalid",
         "sequence",  # of several files together
+        "lang-missing",  # by the file's name
     }
+
+
+@pytest.mark.parametrize(
+    ("name", "fields", "said"),
+    [
+        ("other.de.md", "", "add `Lang: de`"),
+        ("other.pt-BR.md", "", "add `Lang: pt-BR`"),
+        ("other.de.md", "Lang: de\n", ""),
+        ("alone.de.md", "", ""),
+        ("other.2.md", "", ""),
+        ("other.draft.md", "", ""),
+    ],
+)
+def test_a_file_named_like_a_translation_needs_its_language(tmp_path: Path, name: str, fields: str, said: str) -> None:
+    (tmp_path / "other.md").write_text(f"{HEAD}\nText.\n")
+    (tmp_path / name).write_text(f"{HEAD}{fields}\nText.\n")
+    docs = [Document(path, path.name, path.read_bytes()) for path in sorted(tmp_path.glob("*.md"))]
+    siblings = checks.siblings(docs, tmp_path, "en", "UTC", ("slug",))
+    found = [one for one in checks.examine(docs, Context(tmp_path, now=NOW, siblings=siblings)) if one.id == "lang-missing"]
+    assert [(one.path, one.level, said in one.message) for one in found] == ([(name, "error", True)] if said else [])
 
 
 GOOD = """

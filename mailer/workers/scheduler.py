@@ -43,9 +43,10 @@ def run_scheduler(
                 watched = started
                 check_circuit_breakers(database)
                 took = time.monotonic() - started
-                maintain_subscribers(database, settings)
-                pruning.run_due()
-                reports.run_due()
+                if not jumps.waiting:
+                    maintain_subscribers(database, settings)
+                    pruning.run_due()
+                    reports.run_due()
             journal.copy_new_rows()
             if watched == started:
                 sign_finished(database, settings)  # last: it needs valid keys, and the rest does not
@@ -58,9 +59,10 @@ def run_scheduler(
 
 def run_round(database: Database, settings: Settings, wake_ups: WakeUps, jumps: TimeJumps) -> None:
     """Run one round: queue steps of sequences, advance the sends and enqueue wake-ups."""
-    if not jumps.is_waiting(database):
+    is_time_sure = not jumps.is_waiting(database)
+    if is_time_sure:
         queue_due_steps(database, settings)
-    wanted = advance_sends(database, settings)
+    wanted = advance_sends(database, settings, start=is_time_sure)
     if wanted.sends and wake_ups.count_queued(SENDS) < _MAX_QUEUED_WAKE_UPS:
         for send_id in wanted.sends:
             wake_ups.enqueue_send(send_id)

@@ -31,14 +31,14 @@ class WantedWakeUps:
     transactional: bool
 
 
-def advance_sends(database: Database, settings: Settings) -> WantedWakeUps:
-    """Run one round: start due sends, expire claims, open waves, finish sends, and report where work is pending.
+def advance_sends(database: Database, settings: Settings, start: bool = True) -> WantedWakeUps:
+    """Run one round: start due sends (if ``start``), expire claims, open waves, finish sends, and report where work is pending.
 
     Safe to run concurrently: each change is a compare-and-set or runs under the send's lock.
     """
     with database.transaction() as tx:
         sends.clear_ended_backoffs(tx)
-        due = sends.list_due(tx)
+        due = sends.list_due(tx) if start else []
     for send in due:
         if not _pause_late(database, settings, send) and page_gate.check_page(database, send, settings.site_url):
             _start_send(database, settings, send)

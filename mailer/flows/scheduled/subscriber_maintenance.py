@@ -11,6 +11,7 @@ from mailer.core.errors import BadInput
 from mailer.core.settings import Settings
 from mailer.flows.subscribers import erasure, preferences, segment_rules, signup_limits, suppression_lifting
 from mailer.flows.subscribers.preferences import Frequency
+from mailer.store.operations import database_facts
 from mailer.store.sending import audiences, digests
 from mailer.store.subscribers import retention
 from mailer.store.transactional import test_emails
@@ -34,7 +35,9 @@ def maintain_subscribers(database: Database, settings: Settings) -> None:
     if lifted := suppression_lifting.end_soft_suppressions(database, _MAX_ROWS_A_ROUND):
         logger.info("suppressions.expired", addresses=lifted)
     signup_limits.lower_calm_firewall(database)
-    queue_digests(database, datetime.now(UTC))
+    with database.transaction() as tx:
+        now = database_facts.read(tx).now
+    queue_digests(database, now)
     apply_retention(database, settings)
 
 

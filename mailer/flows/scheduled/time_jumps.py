@@ -1,4 +1,4 @@
-"""Notice that the database's time jumped ahead, so that a wrong time sends no step of a sequence early."""
+"""Notice that the database's time jumped ahead, so that a wrong time sends no step or digest early, and deletes nothing."""
 
 from __future__ import annotations
 
@@ -25,11 +25,12 @@ def read_uptime() -> float:
 
 @dataclass
 class TimeJumps:
-    """Compares the database's time with a measure of our own from round to round."""
+    """Compares the database's time with a measure of our own from round to round. ``waiting`` is what the last round found."""
 
     uptime: Callable[[], float] = field(default=read_uptime)
     _last: tuple[datetime, float] | None = None
     _waits_until: float = 0
+    waiting: bool = False
 
     def is_waiting(self, database: Database) -> bool:
         """Whether the database's time jumped ahead lately and has not come back."""
@@ -40,8 +41,9 @@ class TimeJumps:
             jump = now - seen - timedelta(seconds=uptime - before)
             if jump > MAX_TIME_JUMP:
                 self._waits_until = uptime + JUMP_DELAY_SECONDS
-                logger.warning("sequences.wait_after_time_jump", jump=str(jump), seconds=JUMP_DELAY_SECONDS)
+                logger.warning("scheduler.wait_after_time_jump", jump=str(jump), seconds=JUMP_DELAY_SECONDS)
             elif jump < -MAX_TIME_JUMP:
                 self._waits_until = 0
         self._last = now, uptime
-        return uptime < self._waits_until
+        self.waiting = uptime < self._waits_until
+        return self.waiting

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -10,6 +11,8 @@ import pytest
 from mailer.core import tokens
 from mailer.core.db import Database
 from mailer.flows.scheduled import subscriber_maintenance
+from mailer.flows.scheduled.time_jumps import TimeJumps
+from mailer.workers import scheduler
 from tests import web
 from tests.web import Web
 
@@ -131,3 +134,20 @@ def test_the_month_in_one_email_names_translations_where_the_subscriber_has_them
     assert title in text
     assert ("https://example.org/Titre/" in text) == ("Une ligne" in text) == (title == "Titre")
     assert "A paid line" not in text
+
+
+@pytest.mark.parametrize("waiting", [False, True])
+def test_a_digest_waits_after_a_jump_of_the_databases_time(
+    newsletter: Web, monkeypatch: pytest.MonkeyPatch, waiting: bool
+) -> None:
+    stopping = threading.Event()
+
+    def find_jump(_database: object, _settings: object, _wake_ups: object, jumps: TimeJumps) -> None:
+        jumps.waiting = waiting
+        stopping.set()
+
+    monkeypatch.setattr(scheduler, "run_round", find_jump)
+    monkeypatch.setattr(subscriber_maintenance, "_last", 0.0)
+    scheduler.run_scheduler(newsletter.database, newsletter.settings, None, stopping)  # type: ignore[arg-type]
+    with newsletter.database.transaction() as tx:
+        assert tx.value("SELECT count(*) FROM digests") == (0 if waiting else 2)  # of the week and the month, without issues

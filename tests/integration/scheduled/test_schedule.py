@@ -17,8 +17,11 @@ from mailer.flows.publishing import publish as publishing
 from mailer.flows.publishing.publish import Request, adopt_issues, cancel_send, publish
 from mailer.flows.publishing.publish_plan import Action, Plan, build_plan
 from mailer.flows.scheduled.send_scheduler import advance_sends
+from mailer.flows.scheduled.time_jumps import JUMP_DELAY_SECONDS, TimeJumps
 from mailer.flows.sending import send_control
 from mailer.store.sending import sends
+from mailer.workers.actors import WakeUps
+from mailer.workers.scheduler import run_round
 from tests.factories import add_subscribers, edition, old, settings, sums_add_up
 from tests.integration.publishing.test_publish import Limits
 from tests.integration.sending.test_send_control import only, run, send_all
@@ -148,6 +151,23 @@ def test_a_schedule_whose_audience_is_nobody_when_it_is_due_stops_and_is_told(da
         assert [row["text"] for row in tx.all("SELECT text FROM notices")] == [
             f"Send {one.id} of {one.issue_key} is stopped: its audience was empty when it was due"
         ]
+
+
+@pytest.mark.parametrize(("jump", "state"), [(0, "sending"), (3600, "scheduled")])
+def test_no_send_starts_after_a_jump_of_the_databases_time(
+    database: Database, conf: Settings, redis_url: str, jump: int, state: str
+) -> None:
+    begin(database, conf, at(60))
+    run(database, "UPDATE sends SET due_at = now()")
+    uptime = [100_000.0]
+    jumps = TimeJumps(lambda: uptime[0])
+    jumps.is_waiting(database)
+    uptime[0] -= jump  # the database's time is so many seconds ahead
+    run_round(database, conf, WakeUps(redis_url), jumps)
+    assert only(database).send.state == state
+    uptime[0] += JUMP_DELAY_SECONDS
+    run_round(database, conf, WakeUps(redis_url), jumps)
+    assert only(database).send.state == "sending"
 
 
 def test_a_finished_send_is_told_once_with_its_figures_where_somebody_wants_notices(database: Database, conf: Settings) -> None:

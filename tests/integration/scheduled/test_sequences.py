@@ -460,7 +460,8 @@ def test_steps_wait_a_little_after_a_jump_of_the_databases_time(database: Databa
 
     def wait_for(seconds: float) -> bool:
         uptime[0] += seconds
-        return jumps.is_waiting(database)
+        assert jumps.is_waiting(database) is jumps.waiting
+        return jumps.waiting
 
     assert not wait_for(0)
     assert not wait_for(1), "a second later"

@@ -14,17 +14,21 @@ from __future__ import annotations
 import asyncio
 import itertools
 import json
-import socket
 import statistics
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import timedelta
 
 from bench.figures import Figures, parser
 from bench.send import bench_settings, cpu, postgres_cpu
+from mailer.core.db import Database
 from mailer.fakes.free_ports import find_free_port
 from mailer.flows.operations import api_keys
+from mailer.store.operations import heartbeats
 from tests import processes, services
+
+_PROCESSES = 2
 
 Ask = Callable[[int], bytes]
 Used = Callable[[], tuple[float, float]]
@@ -144,8 +148,8 @@ def main() -> None:
         print(f"{given.subscribers:,} readers in {time.perf_counter() - started:.0f} s")
         key = api_keys.create_key(database, "bench", per_minute=0)
         port = find_free_port()
-        with processes.running("serve", conf, {}, "--port", str(port)) as serving:
-            processes.eventually(lambda: _listens(port), 60, "the server listens")
+        with processes.running("serve", conf, {}, "--port", str(port), "--processes", str(_PROCESSES)) as serving:
+            processes.eventually(lambda: _count_running(database) == _PROCESSES, 60, "all processes have started")
             figures = [
                 asyncio.run(
                     measure(name, port, ask, given.seconds, given.clients, lambda: (cpu([serving.pid]), postgres_cpu(database)))
@@ -160,9 +164,9 @@ def main() -> None:
     Figures("api", _COLUMNS, rows).show(given.save)
 
 
-def _listens(port: int) -> bool:
-    with socket.socket() as probe:
-        return probe.connect_ex(("127.0.0.1", port)) == 0
+def _count_running(database: Database) -> int:
+    with database.transaction() as tx:
+        return sum(group.number for group in heartbeats.list_running(tx, timedelta(minutes=1)))
 
 
 if __name__ == "__main__":

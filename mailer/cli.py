@@ -13,7 +13,7 @@ from pathlib import Path
 import click
 
 from mailer import __version__
-from mailer.commands.common import err
+from mailer.commands.common import MAX_SUMMARY_CHARS, err
 from mailer.core.errors import PostmergeError
 
 # Modules are loaded on demand: a build needs neither Stripe nor Redis nor AWS.
@@ -97,7 +97,7 @@ class LazyGroup(click.Group):
             with formatter.section(title):
                 formatter.write_dl(
                     [
-                        (name.ljust(column), click.Command(name, help=text).get_short_help_str(formatter.width - 6 - column))
+                        (name.ljust(column), click.Command(name, help=text).get_short_help_str(MAX_SUMMARY_CHARS))
                         for name, text in texts.items()
                     ]
                 )
@@ -105,7 +105,7 @@ class LazyGroup(click.Group):
     def resolve_command(self, ctx: click.Context, args: list[str]) -> tuple[str | None, click.Command | None, list[str]]:
         """Find the command; for a mistyped one, name those that it resembles."""
         if self.get_command(ctx, args[0]) is None and not args[0].startswith("-"):
-            similar = get_close_matches(args[0], _MODULES, n=3, cutoff=0.5)
+            similar = get_close_matches(args[0], _MODULES, n=3, cutoff=0.6)
             hint = f"Did you mean {' or '.join(f'`postmerge {name}`' for name in similar)}?" if similar else ""
             raise click.UsageError(f"There is no command {args[0]!r}. {hint}".rstrip(), ctx)
         return super().resolve_command(ctx, args)

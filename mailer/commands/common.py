@@ -49,6 +49,21 @@ assume_yes = click.option("--yes", is_flag=True, help="Skip the confirmation pro
 as_json = click.option("--json", "json", is_flag=True, help="Print JSON.")
 
 
+MAX_SUMMARY_CHARS = 200  # of a command in a list; longer than a sentence, so that none is cut
+
+
+class Group(click.Group):
+    """A group whose list of commands shows whole sentences, wrapped."""
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the commands with their first sentences."""
+        found = [(name, self.get_command(ctx, name)) for name in self.list_commands(ctx)]
+        with formatter.section("Commands"):
+            formatter.write_dl(
+                [(name, one.get_short_help_str(MAX_SUMMARY_CHARS)) for name, one in found if one and not one.hidden]
+            )
+
+
 def load_settings(process: str = "") -> Settings:
     """Settings from the environment; a long-running ``process`` uses their log level, a command logs only errors.
 

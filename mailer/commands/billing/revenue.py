@@ -9,7 +9,7 @@ from typing import Any
 import click
 from rich.text import Text
 
-from mailer.commands.common import as_json, assume_yes, confirm, load_settings, open_database, out, print_json
+from mailer.commands.common import Group, as_json, assume_yes, confirm, load_settings, open_database, out, print_json
 from mailer.commands.folded_table import FoldedTable
 from mailer.commands.plurals import count
 from mailer.core.db import Database
@@ -63,7 +63,7 @@ def _show(found: revenue.Revenue) -> None:
     out.print(table)
 
 
-@click.group()
+@click.group(cls=Group)
 def paid() -> None:
     """Show and change paid subscriptions; pause billing for everyone."""
 

@@ -9,7 +9,7 @@ import threading
 import click
 from rich.text import Text
 
-from mailer.commands.common import as_json, assume_yes, err, has_terminal, load_settings, open_database, out, print_json
+from mailer.commands.common import Group, as_json, assume_yes, err, has_terminal, load_settings, open_database, out, print_json
 from mailer.commands.folded_table import FoldedTable
 from mailer.commands.plurals import count
 from mailer.core.errors import BadInput
@@ -20,7 +20,7 @@ from mailer.flows.billing.subscription_takeover import Takeover
 from mailer.payments.currencies import format_money
 
 
-@click.group()
+@click.group(cls=Group)
 def stripe() -> None:
     """Set up and check paid subscriptions through Stripe."""
 

@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 import click
 from rich.text import Text
 
-from mailer.commands.common import as_json, assume_yes, confirm, load_settings, open_database, out, print_json
+from mailer.commands.common import Group, as_json, assume_yes, confirm, load_settings, open_database, out, print_json
 from mailer.commands.folded_table import FoldedTable
 from mailer.core.errors import BadInput
 from mailer.core.i18n.local_time import moment, to_local
@@ -24,7 +24,7 @@ from mailer.flows.operations.api_keys import (
 _MAX_DAYS = 3650  # until a key expires
 
 
-@click.group()
+@click.group(cls=Group)
 def keys() -> None:
     """Create, list and revoke keys for the REST API."""
 

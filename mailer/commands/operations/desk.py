@@ -7,7 +7,7 @@ import getpass
 import click
 from rich.text import Text
 
-from mailer.commands.common import as_json, load_settings, open_database, out, print_json
+from mailer.commands.common import Group, as_json, load_settings, open_database, out, print_json
 from mailer.commands.folded_table import FoldedTable
 from mailer.commands.plurals import count
 from mailer.core.i18n.local_time import moment
@@ -15,7 +15,7 @@ from mailer.flows.operations.desk import desk_access
 from mailer.flows.operations.desk.desk_access import DeskRole
 
 
-@click.group()
+@click.group(cls=Group)
 def desk() -> None:
     """Sign in to the desk, the web page for operators; end its sessions; show what was done there."""
 

@@ -7,7 +7,7 @@ from typing import Any
 import click
 from rich.text import Text
 
-from mailer.commands.common import as_json, confirm_word, err, load_settings, open_database, out, print_json
+from mailer.commands.common import Group, as_json, confirm_word, err, load_settings, open_database, out, print_json
 from mailer.commands.folded_table import FoldedTable
 from mailer.commands.plurals import count
 from mailer.core.settings import Settings
@@ -17,7 +17,7 @@ from mailer.flows.sending.fence import FenceStatus, read_fence
 from mailer.transports.s3_fence import open_fence_store
 
 
-@click.group(invoke_without_command=True)
+@click.group(cls=Group, invoke_without_command=True)
 @as_json
 @click.pass_context
 def fence(context: click.Context, json: bool) -> None:

@@ -6,7 +6,7 @@ import click
 from rich.text import Text
 
 from mailer.commands.cli_output import moment
-from mailer.commands.common import as_json, load_settings, open_database, out, print_json
+from mailer.commands.common import Group, as_json, load_settings, open_database, out, print_json
 from mailer.commands.folded_table import FoldedTable
 from mailer.commands.plurals import count
 from mailer.core import public_ids
@@ -21,7 +21,7 @@ from mailer.flows.operations.webhooks import (
 )
 
 
-@click.group()
+@click.group(cls=Group)
 def webhooks() -> None:
     """Post events to other programs: add and list webhooks, show and repeat deliveries."""
 

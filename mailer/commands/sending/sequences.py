@@ -5,14 +5,14 @@ from __future__ import annotations
 import click
 from rich.text import Text
 
-from mailer.commands.common import as_json, load_settings, open_database, out, print_json
+from mailer.commands.common import Group, as_json, load_settings, open_database, out, print_json
 from mailer.commands.plurals import count
 from mailer.core.i18n.local_time import format_after
 from mailer.flows.sending import sequence_control
 from mailer.flows.sending.sequence_control import SequenceOverview, StepOverview
 
 
-@click.group(invoke_without_command=True)
+@click.group(cls=Group, invoke_without_command=True)
 @as_json
 @click.pass_context
 def sequences(context: click.Context, json: bool) -> None:

@@ -7,12 +7,12 @@ from typing import Any
 import click
 from rich.text import Text
 
-from mailer.commands.common import as_json, load_settings, open_database, out, print_json
+from mailer.commands.common import Group, as_json, load_settings, open_database, out, print_json
 from mailer.commands.plurals import count
 from mailer.flows.sending.warmup import MAX_WARMUP_DAYS, WarmupState, read_warmup, start_warmup, stop_warmup
 
 
-@click.group()
+@click.group(cls=Group)
 def warmup() -> None:
     """Let the daily volume of sends grow by a plan, for a new domain or after a large import."""
 

@@ -5,14 +5,14 @@ from __future__ import annotations
 import click
 from rich.text import Text
 
-from mailer.commands.common import as_json, assume_yes, confirm, load_settings, open_database, out, print_json
+from mailer.commands.common import Group, as_json, assume_yes, confirm, load_settings, open_database, out, print_json
 from mailer.commands.folded_table import FoldedTable
 from mailer.commands.plurals import count
 from mailer.core.errors import BadInput
 from mailer.flows.subscribers import segment_admin, segment_rules
 
 
-@click.group(invoke_without_command=True)
+@click.group(cls=Group, invoke_without_command=True)
 @as_json
 @click.pass_context
 def segments(context: click.Context, json: bool) -> None:

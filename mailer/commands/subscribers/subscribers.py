@@ -10,7 +10,7 @@ import click
 from rich.text import Text
 
 from mailer.commands import cli_output
-from mailer.commands.common import as_json, err, load_settings, open_database, out, print_json
+from mailer.commands.common import Group, as_json, err, load_settings, open_database, out, print_json
 from mailer.commands.folded_table import FoldedTable
 from mailer.commands.plurals import count
 from mailer.core.addresses import check
@@ -22,7 +22,7 @@ from mailer.flows.subscribers.imports import ImportPlan, ImportRequest
 from mailer.flows.subscribers.signup import add_subscriber, list_subscribers
 
 
-@click.group()
+@click.group(cls=Group)
 def subscribers() -> None:
     """Add, show, import, export and erase subscribers; review held confirmation emails."""
 

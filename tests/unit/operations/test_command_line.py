@@ -31,6 +31,13 @@ def test_the_help_has_80_columns_and_lists_every_group() -> None:
     assert max(map(len, shown.splitlines())) <= 80
 
 
+@pytest.mark.parametrize("words", [(), ("subscribers",), ("sequences",)])
+def test_no_summary_of_a_command_is_cut(words: tuple[str, ...]) -> None:
+    listed = run(*words, "--help").stdout.partition(":\n  ")[2]
+    assert listed
+    assert [line for line in listed.splitlines() if line.rstrip().endswith(("...", "…"))] == []
+
+
 @pytest.mark.parametrize(
     ("words", "said"),
     [
@@ -38,6 +45,7 @@ def test_the_help_has_80_columns_and_lists_every_group() -> None:
             ("plann",),
             "error: There is no command 'plann'. Did you mean `postmerge plan`? `postmerge --help` shows",
         ),
+        (("tset",), "error: There is no command 'tset'. Did you mean `postmerge test`? `postmerge --help` shows"),
         (("zzz",), "error: There is no command 'zzz'. `postmerge --help` shows"),
         (("plan", "--foo"), "error: No such option '--foo'. `postmerge plan --help` shows"),
         (("test",), "error: Missing argument 'ISSUE'. `postmerge test --help` shows"),

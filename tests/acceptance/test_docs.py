@@ -17,6 +17,7 @@ import click
 import pytest
 
 from mailer.cli import cli
+from mailer.commands.common import MAX_SUMMARY_CHARS
 from tests import commands as command_runner
 from tests.acceptance.test_stack import Stack, home
 from tests.conftest import ROOT
@@ -118,19 +119,13 @@ def test_every_command_of_the_program_has_help_with_an_example() -> None:
 
 def test_the_list_of_commands_says_what_each_of_them_says_of_itself() -> None:
     """It is read from their sources, so that it need not load them."""
-    shown = subprocess.run(
-        [sys.executable, "-m", "mailer.cli", "--help"],
-        cwd=ROOT,
-        env={**os.environ, "COLUMNS": "300"},
-        capture_output=True,
-        text=True,
-    ).stdout
+    shown = subprocess.run([sys.executable, "-m", "mailer.cli", "--help"], cwd=ROOT, capture_output=True, text=True).stdout
+    joined = " ".join(shown.split())
     context = click.Context(cli)
-    width = 100 - 2 - 6 - max(map(len, cli.list_commands(context)))  # of click's pages, less margins and names
     for name in cli.list_commands(context):
         command = cli.get_command(context, name)
         assert command
-        assert re.search(rf"^  {name} +{re.escape(command.get_short_help_str(width))}$", shown, re.MULTILINE), name
+        assert f" {name} {command.get_short_help_str(MAX_SUMMARY_CHARS)}" in joined, name
 
 
 PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), ROOT / "mailer" / "README.md"])

@@ -29,7 +29,7 @@ MAX_HEAD_BYTES = 64 * 1024
 MAX_PIPELINED_REQUESTS = 8  # that wait for earlier responses on a connection; the parser reads all it is given
 MAX_CONNECTIONS = 1024  # of a process
 MAX_DRAIN_SECONDS = 10  # for all connections to end when the server stops
-_PROXY_IDLE_SECONDS = 1.5  # a little more than the shipped proxies keep an unused connection
+_IDLE_SECONDS = 1.5  # of a connection when the server stops: a little more than the shipped proxies keep an unused one
 _MIN_CONNECTIONS = 16
 _RESERVED_FILES = 64  # open files that are no connections: the database, logs, libraries
 _BODY_HEADERS = (b"content-length", b"transfer-encoding")
@@ -206,17 +206,16 @@ class LimitedProtocol(HttpToolsProtocol):
             self._work()
 
     def shutdown(self) -> None:
-        """End the connection when the server stops: that of a trusted proxy never under a request that is on its way.
+        """End the connection when the server stops, never under a request that is on its way.
 
-        A proxy repeats no POST whose connection was closed, because it cannot know whether the request was read. So each
-        response says that its connection ends, and what the proxy does not use, it closes itself.
+        A proxy repeats no POST whose connection was closed, because it cannot know whether the request was read; a client that
+        has just connected repeats nothing. So each response says that its connection ends, and what a proxy does not use, it
+        closes itself.
         """
         self._limits.draining = True
-        if self.client_name:
-            return super().shutdown()
         if self.cycle and not self.cycle.response_complete:
             self.cycle.keep_alive = False
-        self.loop.call_later(_PROXY_IDLE_SECONDS, self._end_unused)
+        self.loop.call_later(_IDLE_SECONDS, self._end_unused)
 
     def _end_unused(self) -> None:
         if not self._head_bytes and math.isfinite(self.waiting_since) and not self._in_body:

@@ -5,16 +5,20 @@
 Prints emails a second between the first and the last email that the fake SES accepted, CPU-seconds for 1,000 emails over our
 own processes (worker, scheduler and, with ``--events``, the event consumer), and the largest memory of one of them. The body
 has 40 KB and each subscriber's own link. ``--confirmations`` lets people sign up while the bulk runs and times their emails.
+``--tls`` speaks TLS with the fake, as with SES; ``--client boto3`` sends by boto3 instead of the lean client.
 """
 
 from __future__ import annotations
 
+import subprocess
+import tempfile
 import threading
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, replace
 from datetime import timedelta
+from pathlib import Path
 
 import psutil
 
@@ -120,6 +124,8 @@ class Wanted:
     rate: float = -1
     events: bool = False
     confirmations: float = 0.0  # sign-ups a second
+    tls: bool = False
+    client: str = "lean"
 
 
 class SignUps(threading.Thread):
@@ -148,10 +154,19 @@ class SignUps(threading.Thread):
 
 def measure(wanted: Wanted, more: dict[str, str] | None = None) -> Measured:
     """One send to made-up addresses."""
-    with bench_settings(wanted.connections) as (conf, database), FakeSes() as ses:
+    with (
+        bench_settings(wanted.connections) as (conf, database),
+        tempfile.TemporaryDirectory() as folder,
+        FakeSes(certificate=_make_certificate(Path(folder)) if wanted.tls else None) as ses,
+    ):
         subscribers, rate = wanted.subscribers, wanted.rate
         ses.control(latency_s=wanted.latency, rate=rate, **({"events": {"late_s": 0.5}} if wanted.events else {}))
-        environ = {**ses.environ, **(more or {}), **({"POSTMERGE_SQS_QUEUE_URL": ses.queue_url} if wanted.events else {})}
+        environ = {
+            **ses.environ,
+            "POSTMERGE_SES_CLIENT": wanted.client,
+            **(more or {}),
+            **({"POSTMERGE_SQS_QUEUE_URL": ses.queue_url} if wanted.events else {}),
+        }
         factories.add_subscribers(database, subscribers, ("python",))
         adopt_issues(database, conf, [factories.old()])
         issue = factories.edition(
@@ -194,6 +209,19 @@ def measure(wanted: Wanted, more: dict[str, str] | None = None) -> Measured:
             slowest_sign_up=max(held, default=0.0),
             ledger=_ledger(database),
         )
+
+
+def _make_certificate(folder: Path) -> Path:
+    """Make a key and a certificate for the fake, in one PEM file."""
+    made = folder / "ses.pem"
+    subject = ("-subj", "/CN=127.0.0.1", "-addext", "subjectAltName=IP:127.0.0.1", "-days", "1")
+    subprocess.run(
+        ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-noenc", "-keyout", made, "-out", folder / "crt", *subject],
+        check=True,
+        capture_output=True,
+    )
+    made.write_text(made.read_text() + (folder / "crt").read_text())
+    return made
 
 
 def is_finished(database: Database, send_id: int) -> bool:
@@ -247,6 +275,8 @@ def main() -> None:
     command.add_argument("--latency", type=float, default=0.05, help="seconds that the fake SES takes for an answer")
     command.add_argument("--events", action="store_true", help="SES reports each email, and `postmerge events` takes it in")
     command.add_argument("--confirmations", type=float, default=0, help="sign-ups a second while the bulk runs")
+    command.add_argument("--tls", action="store_true", help="speak TLS with the fake SES")
+    command.add_argument("--client", choices=("lean", "boto3"), default="lean", help="POSTMERGE_SES_CLIENT of the processes")
     command.add_argument("--rate", type=float, default=-1, help="the account's emails a second (default: no limit)")
     options = vars(command.parse_args())
     save = options.pop("save")
@@ -260,7 +290,8 @@ def _section(wanted: Wanted) -> str:
         return "send-rate"
     if wanted.confirmations:
         return "send-confirmations"
-    return "send-events" if wanted.events else "send"
+    kind = "send-events" if wanted.events else "send"
+    return f"{kind}{'-tls' * wanted.tls}{'-boto3' * (wanted.client == 'boto3')}"
 
 
 def _rows(wanted: Wanted, found: Measured) -> list[tuple[str, str]]:

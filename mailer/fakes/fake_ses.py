@@ -17,6 +17,7 @@ import asyncio
 import json
 import os
 import re
+import ssl
 import sys
 import threading
 import time
@@ -164,17 +165,20 @@ def _response(status: int, code: str, payload: Any, behind_s: float | None = Non
     return head.encode() + body
 
 
-async def _serve(host: str, port: int, log: Path, smtp: bool = False) -> None:
+async def _serve(host: str, port: int, log: Path, smtp: bool = False, certificate: Path | None = None) -> None:
     with log.open("a+") as file:
         account = FakeAccount(file)
         loop = asyncio.get_running_loop()
-        listening = await loop.create_server(lambda: FakeSesConnection(account), host, port, backlog=1024)
+        tls = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH) if certificate else None
+        if tls and certificate:
+            tls.load_cert_chain(certificate)
+        listening = await loop.create_server(lambda: FakeSesConnection(account), host, port, backlog=1024, ssl=tls)
         port = listening.sockets[0].getsockname()[1]
         ports = {"port": port}
         if smtp:
             smtp_server = await loop.create_server(lambda: SmtpConnection(account.accept_smtp), host, 0, backlog=1024)
             ports["smtp_port"] = smtp_server.sockets[0].getsockname()[1]
-        account.sns.base = f"http://{host}:{port}"
+        account.sns.base = f"{'https' if tls else 'http'}://{host}:{port}"
         posting = asyncio.ensure_future(_post_events(account))
         print(json.dumps(ports), flush=True)
         await listening.serve_forever()
@@ -202,11 +206,12 @@ def main() -> None:
     parser.add_argument("--port", type=int, default=0)
     parser.add_argument("--log", type=Path, required=True)
     parser.add_argument("--smtp", action="store_true", help="also serve SMTP")
+    parser.add_argument("--certificate", type=Path, help="speak TLS with the key and certificate in this PEM file")
     parser.add_argument("--until-eof", action="store_true")
     options = parser.parse_args()
     if options.until_eof:
         threading.Thread(target=_end_with_parent, daemon=True).start()
-    asyncio.run(_serve(options.host, options.port, options.log, options.smtp))
+    asyncio.run(_serve(options.host, options.port, options.log, options.smtp, options.certificate))
 
 
 if __name__ == "__main__":

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import ssl
 import subprocess
 import sys
 import tempfile
@@ -16,15 +17,18 @@ from mailer.fakes.fake_ses_account import ACCESS_KEY, SECRET_KEY
 
 
 class FakeSes:
-    """The fake in a process of its own, and its log. Use it as a context manager."""
+    """The fake in a process of its own, and its log. Use it as a context manager.
 
-    def __init__(self, smtp: bool = False, host: str = "127.0.0.1") -> None:
+    ``certificate``: a PEM file with a key and its self-signed certificate for ``host``, to speak TLS with.
+    """
+
+    def __init__(self, smtp: bool = False, host: str = "127.0.0.1", certificate: Path | None = None) -> None:
         handle, name = tempfile.mkstemp(prefix="fake-ses-", suffix=".jsonl")
         os.close(handle)
         self.log = Path(name)
         self.url = ""
         self.smtp_port = 0  # of the SMTP server, if requested
-        self._smtp, self._host = smtp, host
+        self._smtp, self._host, self._certificate = smtp, host, certificate
         self._process: subprocess.Popen[bytes] | None = None
 
     def __enter__(self) -> FakeSes:
@@ -40,6 +44,7 @@ class FakeSes:
                 "--host",
                 self._host,
                 *(["--smtp"] if self._smtp else []),
+                *(["--certificate", str(self._certificate)] if self._certificate else []),
             ],
             cwd=root,
             stdin=subprocess.PIPE,
@@ -47,7 +52,8 @@ class FakeSes:
         )
         assert self._process.stdout
         ports = json.loads(self._process.stdout.readline())
-        self.url, self.smtp_port = f"http://{self._host}:{ports['port']}", ports.get("smtp_port", 0)
+        scheme = "https" if self._certificate else "http"
+        self.url, self.smtp_port = f"{scheme}://{self._host}:{ports['port']}", ports.get("smtp_port", 0)
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
@@ -65,6 +71,7 @@ class FakeSes:
             "AWS_REGION": "eu-central-1",
             "AWS_DEFAULT_REGION": "eu-central-1",
             "AWS_EC2_METADATA_DISABLED": "true",
+            **({"AWS_CA_BUNDLE": str(self._certificate)} if self._certificate else {}),
         }
 
     @property
@@ -101,8 +108,7 @@ class FakeSes:
 
     def stats(self) -> dict[str, int]:
         """Counters: requests, accepted, throttled, inflight, most_inflight; of events: waiting, hidden; suppressed."""
-        with urllib.request.urlopen(self.url + "/_stats") as answer:
-            return dict(json.load(answer))
+        return dict(json.loads(self._open(urllib.request.Request(self.url + "/_stats"))))
 
     def sns(self, kind: str) -> dict[str, Any]:
         """Let SNS post a confirmation of this kind; return the status of the response."""
@@ -116,6 +122,9 @@ class FakeSes:
         self.log.unlink(missing_ok=True)
 
     def _post(self, path: str, body: dict[str, Any]) -> bytes:
-        request = urllib.request.Request(self.url + path, json.dumps(body).encode(), method="POST")
-        with urllib.request.urlopen(request) as answer:
+        return self._open(urllib.request.Request(self.url + path, json.dumps(body).encode(), method="POST"))
+
+    def _open(self, request: urllib.request.Request) -> bytes:
+        tls = ssl.create_default_context(cafile=self._certificate) if self._certificate else None
+        with urllib.request.urlopen(request, context=tls) as answer:
             return bytes(answer.read())

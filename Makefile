@@ -6,6 +6,7 @@ WORKERS ?= auto
 SEED ?= 20261124
 SLICE ?= 1/1
 ONLY ?=
+unexport PYTHONDONTWRITEBYTECODE # else each worker and each command that a test starts compiles all modules anew
 COMPILE = .venv/bin/uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-annotate --no-header
 
 .PHONY: run write test test-fast test-slow check chaos mutants format lock licences schema bench catalogues clean help
@@ -26,7 +27,7 @@ test-fast: .venv/dev.stamp ## Run the unit tests and those of the store (under a
 	.venv/bin/pytest -q -n $(WORKERS) --dist worksteal -m "not slow" tests/unit tests/integration/sending/test_ledger.py \
 		tests/integration/sending/test_locks.py tests/integration/publishing/test_publish.py
 
-test-slow: .venv/dev.stamp ## Run what is slow by nature: killed processes, floods, the real archive
+test-slow: .venv/dev.stamp ## Run what is slow by nature: browsers, whole stacks, killed processes, floods, the real archive
 	.venv/bin/pytest -n $(WORKERS) --dist worksteal -m slow
 
 check: .venv/dev.stamp ## Linters, types, layers, dead code, vocabulary, catalogues, migrations

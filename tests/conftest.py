@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import functools
 import multiprocessing.util
 import os
 import shutil
@@ -7,9 +8,11 @@ import signal
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
+from types import CodeType
 
 import fasteners
 import hypothesis
+import jinja2
 import pytest
 
 from mailer.core import log
@@ -20,8 +23,14 @@ hypothesis.settings.register_profile("tests", deadline=None, suppress_health_che
 hypothesis.settings.load_profile("tests")  # a busy machine is no failure
 
 ROOT = Path(__file__).parent.parent
+BROWSER_TESTS = ROOT / "tests" / "browser"  # slow by nature
 MAX_SLOW_SECONDS = 900  # for a slow test, on a busy machine
 REAL_ARCHIVE = ROOT.parent / "shared" / "real-archive" / "content"
+
+
+@functools.lru_cache(maxsize=512)
+def _compile_template(source: str, filename: str) -> CodeType:
+    return compile(source, filename, "exec")
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -30,6 +39,7 @@ def pytest_configure(config: pytest.Config) -> None:
     ``--basetemp=FOLDER`` keeps the files of tests that failed.
     """
     log.configure("error")
+    jinja2.Environment._compile = lambda self, source, filename: _compile_template(source, filename)  # type: ignore[method-assign]
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # a run in the background; the programs under test inherit it
         signal.signal(signal.SIGINT, signal.default_int_handler)
     if not hasattr(config, "workerinput"):
@@ -53,6 +63,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if item.get_closest_marker("real_archive") and not REAL_ARCHIVE.is_dir():
             item.add_marker(skip)
+        if item.path.is_relative_to(BROWSER_TESTS):
+            item.add_marker(pytest.mark.slow)
         if item.get_closest_marker("slow") and not item.get_closest_marker("timeout"):
             item.add_marker(pytest.mark.timeout(MAX_SLOW_SECONDS))
 

@@ -20,6 +20,8 @@ from tests.conftest import ROOT
 from tests.factories import add_subscribers, settings
 from tests.processes import eventually, running
 
+pytestmark = pytest.mark.slow
+
 BODY = "\n\n".join(f"Paragraph {n} says something of its own about the number {n}." for n in range(12))
 
 

@@ -22,6 +22,8 @@ from tests.factories import add_subscribers
 from tests.fakes.ses import FakeSes
 from tests.processes import eventually
 
+pytestmark = pytest.mark.slow
+
 BODY = "\n\n".join(f"Paragraph {n} says something of its own about the number {n}." for n in range(12))
 
 

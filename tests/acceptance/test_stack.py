@@ -22,6 +22,8 @@ from tests.conftest import ROOT
 from tests.processes import eventually
 from tests.services import scratch
 
+pytestmark = pytest.mark.slow
+
 OURS = (sys.executable, "-m", "mailer.cli")
 
 

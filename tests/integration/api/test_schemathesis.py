@@ -27,6 +27,8 @@ from mailer.fakes.free_ports import find_free_port
 from mailer.flows.operations import api_keys
 from tests import web
 
+pytestmark = pytest.mark.slow
+
 CHECKS = [not_a_server_error, status_code_conformance, content_type_conformance, response_schema_conformance]
 ROOT = Path(__file__).parents[3]
 FEW, MANY = 2, int(os.environ.get("POSTMERGE_TRIES", "8"))  # requests for each operation

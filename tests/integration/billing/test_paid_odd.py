@@ -58,6 +58,7 @@ def test_a_wrong_key_is_no_subscribers_matter(shop: Shop) -> None:
     assert shop.entitlement().premium
 
 
+@pytest.mark.slow
 def test_a_plan_that_was_taken_out_of_the_file_is_not_sold_and_its_subscribers_keep_it(shop: Shop) -> None:
     paying_subscriber(shop)
     shop.settings.plans.write_text("[plans.yearly]\nprice = 50.00\nevery = 'year'\n")

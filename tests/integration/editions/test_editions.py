@@ -430,6 +430,7 @@ def test_an_edition_that_was_changed_after_the_build_is_refused(newsletter: News
         editions.load(folder)
 
 
+@pytest.mark.slow
 def test_a_build_with_the_cache_is_byte_for_byte_the_clean_one(newsletter: NewsletterFolder) -> None:
     chance = random.Random(7)
     for number in range(6):
@@ -584,6 +585,7 @@ def many(newsletter: NewsletterFolder) -> None:
         newsletter.write(f"issue-{number}.md", f"Title: Issue {number}\nDate: 2026-09-01\nTags: t{number % 3}", "One line.\n")
 
 
+@pytest.mark.slow
 @pytest.mark.skipif((os.cpu_count() or 1) < 2, reason="one processor makes them by itself")
 def test_two_processes_make_the_pages_and_they_are_those_of_one(newsletter: NewsletterFolder) -> None:
     many(newsletter)

@@ -128,6 +128,7 @@ def test_a_queue_that_is_away_or_set_up_wrongly_is_one_sentence(
         make_queue(replace(conf, sqs_queue_url=""))
 
 
+@pytest.mark.slow
 def test_a_whole_send_with_lost_answers_is_settled_by_the_events(database: Database, conf: Settings, ses: FakeSes) -> None:
     lost = [{"kind": kind, "share": 0.02} for kind in ("reset_after", "error_after", "reset_before")]
     ses.control(faults=lost, events={"late_s": 60})
@@ -148,6 +149,7 @@ def test_a_whole_send_with_lost_answers_is_settled_by_the_events(database: Datab
     assert sums_add_up(database)
 
 
+@pytest.mark.slow
 def test_kill_9_in_the_middle_of_a_backlog_loses_no_event(database: Database, conf: Settings, ses: FakeSes) -> None:
     one = send(database, conf, 3_000)
     ses.control(events={"visibility_s": 2})
@@ -165,6 +167,7 @@ def test_kill_9_in_the_middle_of_a_backlog_loses_no_event(database: Database, co
     assert sums_add_up(database)
 
 
+@pytest.mark.slow
 def test_events_that_overtake_their_answers_all_through_a_send(database: Database, conf: Settings, ses: FakeSes) -> None:
     ses.control(latency_s=0.05, events={"double": 0.5, "shuffle_s": 0.1, "soft": 0.02, "visibility_s": 2})
     stopping = threading.Event()
@@ -394,6 +397,7 @@ def test_the_certificate_is_served_at_snss_path(ses: FakeSes) -> None:
         fetch(ses.url + "/elsewhere")
 
 
+@pytest.mark.slow
 def test_a_backlog_yields_to_a_send_with_emails_left_to_send(database: Database, conf: Settings) -> None:
     class Endless:
         """A queue that always has ten messages; none of them is an event."""

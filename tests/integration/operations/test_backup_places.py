@@ -23,6 +23,7 @@ from tests.integration.operations.test_restore_drill import conf, empty, ledger,
 __all__ = ["conf", "empty", "ledger"]
 
 
+@pytest.mark.slow
 def test_a_backup_in_s3_is_rotated_and_restored_from_there(
     ledger: Database, empty: Database, conf: Settings, s3: str, bucket: type[FakeS3]
 ) -> None:
@@ -43,6 +44,7 @@ def test_a_backup_in_s3_is_rotated_and_restored_from_there(
     assert [one.deliveries for one in list_send_statuses(empty)] == [one.deliveries for one in list_send_statuses(ledger)]
 
 
+@pytest.mark.slow
 def test_the_command_backs_up_to_s3_in_a_process_of_its_own(
     ledger: Database, conf: Settings, s3: str, bucket: type[FakeS3], tmp_path: Path
 ) -> None:

@@ -80,6 +80,7 @@ os.execv(sys.executable, [sys.executable, "-m", "mailer.cli", "serve", "--until-
 """
 
 
+@pytest.mark.slow
 def test_a_request_that_comes_while_the_server_restarts_waits_for_the_next_one(
     tmp_path: Path, database: Database, redis_url: str
 ) -> None:

@@ -289,6 +289,7 @@ def test_each_simulated_mailbox_gets_an_email_and_its_event_comes_back(
     assert (stats["waiting"], stats["hidden"]) == (0, 0)
 
 
+@pytest.mark.slow
 def test_events_that_do_not_come_are_named(conf: Settings, database: Database) -> None:
     lines = list(run_simulation(database, conf, FastSes("postmerge", 4), 1))
     assert {one.state for one in lines} == {CheckupState.WRONG}

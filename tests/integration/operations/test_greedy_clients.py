@@ -66,6 +66,7 @@ def read_all(client: socket.socket) -> bytes:
     return b""
 
 
+@pytest.mark.slow
 def test_half_requests_and_half_bodies_change_nothing_for_others(database: Database, port: int) -> None:
     key = create_key(database, "importer", "subscribers")
     announced = f"Host: 127.0.0.1\r\nContent-Type: text/csv\r\nContent-Length: {BODY_BYTES}\r\n"

@@ -42,6 +42,7 @@ def tally(database: Database, kind: str) -> dict[str, int]:
     return {row["key"]: row["number"] for row in rows}
 
 
+@pytest.mark.slow
 def test_real_processes_are_seen_while_they_run_and_are_gone_when_they_stop(
     database: Database, database_url: str, redis_url: str, tmp_path: Path
 ) -> None:

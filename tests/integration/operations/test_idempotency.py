@@ -195,6 +195,7 @@ def test_every_operation_that_makes_something_is_tried(newsletter: Web) -> None:
         assert "Idempotency-Key" in {one["name"] for one in described[path]["post"]["parameters"]}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("path", [path for path, (_, sent) in MAKERS.items() if sent])
 def test_fifty_at_once_make_one_row_and_one_201(furnished: Web, path: str) -> None:
     table, sent = MAKERS[path]

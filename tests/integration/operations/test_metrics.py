@@ -190,6 +190,7 @@ def test_promtool_accepts_the_rules(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stdout + done.stderr
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not shutil.which("prometheus"), reason="needs prometheus (apt install prometheus)")
 def test_prometheus_evaluates_each_expression_on_a_real_scrape(newsletter: Web, tmp_path: Path) -> None:
     work_counts.set_gauge("ses_rate_allowed", 14)

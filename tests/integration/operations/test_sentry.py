@@ -99,6 +99,7 @@ def test_warnings_and_an_error_that_repeats_do_not_fill_sentry(dsn: str) -> None
     assert [event["message"] for event in Sink.events] == ["send.waits"]
 
 
+@pytest.mark.slow
 def test_a_redis_that_is_away_is_not_an_error(database: Database, database_url: str, tmp_path: Path, dsn: str) -> None:
     conf = settings(tmp_path, database_url, "redis://127.0.0.1:1/0")
     with running("worker", conf, {"SENTRY_DSN": dsn}), running("scheduler", conf, {"SENTRY_DSN": dsn}):
@@ -112,6 +113,7 @@ def _count_seen(database: Database) -> int:
         return int(tx.value("SELECT count(*) FROM heartbeats"))
 
 
+@pytest.mark.slow
 def test_a_sentry_that_hangs_delays_neither_the_work_nor_the_end() -> None:
     with socket.create_server(("127.0.0.1", 0)) as silent:
         program = (

@@ -49,6 +49,7 @@ def port(database: Database, tmp_path: Path) -> Iterator[int]:
         yield number
 
 
+@pytest.mark.slow
 def test_a_server_without_a_build_says_so_and_serves_forms_and_the_api(database: Database, tmp_path: Path) -> None:
     newsletter = web.make(tmp_path, database)
     page = newsletter.client.get("/", headers={"Accept": "text/html"})

@@ -23,6 +23,8 @@ from tests import commands
 from tests.factories import settings
 from tests.processes import eventually, kill, running
 
+pytestmark = pytest.mark.slow
+
 
 @dataclass
 class Server:

@@ -413,6 +413,7 @@ def wait_until_posted(target: Target, number: int, seconds: float) -> float:
     return time.monotonic() - started
 
 
+@pytest.mark.slow
 def test_dead_targets_delay_no_other_webhook(newsletter: Web, api: TestClient, target: Target, silent: SilentTarget) -> None:
     for number in range(10):
         hook(api, f"{silent.url}/{number}", "subscriber.confirmed")

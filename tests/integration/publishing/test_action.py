@@ -61,6 +61,7 @@ def test_the_program_is_installed_outside_the_repository_with_pinned_requirement
     assert '"$RUNNER_TEMP/postmerge"' in script
 
 
+@pytest.mark.slow
 def test_the_report_becomes_one_comment(change: Repository, forge: Forge, runner: dict[str, str]) -> None:
     put_gh(change, forge)
     head = change.output("rev-parse", "HEAD")
@@ -104,6 +105,7 @@ def test_findings_stand_beside_the_lines_of_the_change(change: Repository, runne
     assert "old.md" not in said
 
 
+@pytest.mark.slow
 def test_what_was_built_without_a_secret_is_published_once_by_a_runner_without_the_repository(
     change: Repository, runner: dict[str, str], newsletter: Web, url: str, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
@@ -126,6 +128,7 @@ def test_what_was_built_without_a_secret_is_published_once_by_a_runner_without_t
     assert [len(one) for one in sends] == [0, 1, 0]
 
 
+@pytest.mark.slow
 def test_the_report_links_to_a_preview_of_the_site_which_a_merge_removes(
     change: Repository, runner: dict[str, str], newsletter: Web, url: str
 ) -> None:
@@ -147,6 +150,7 @@ def test_the_report_links_to_a_preview_of_the_site_which_a_merge_removes(
     run(change, remove["run"], **runner, **filled(remove, {**values, "inputs.key": ""}))
 
 
+@pytest.mark.slow
 def test_without_a_preview_there_is_still_a_report(
     change: Repository, runner: dict[str, str], newsletter: Web, url: str
 ) -> None:

@@ -80,6 +80,7 @@ def test_a_wrong_name_is_one_sentence(folder: Path) -> None:
         assert "Traceback" not in done.stderr
 
 
+@pytest.mark.slow
 @pytest.mark.real_archive
 def test_the_real_archive_takes_less_than_its_conversion_by_python_markdown(folder: Path) -> None:
     shutil.rmtree(folder / "content")

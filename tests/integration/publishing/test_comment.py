@@ -130,6 +130,7 @@ def repository(tmp_path: Path, database: Database, redis_url: str) -> Repository
     return Repository(tmp_path, database, redis_url)
 
 
+@pytest.mark.slow
 def test_a_branch_is_reported(repository: Repository) -> None:
     repository.git("checkout", "-q", "-b", "draft")
     assert "**sends nothing**, because it changes no issue." in repository.run("comment", "--base", "main")
@@ -181,6 +182,7 @@ def test_a_translation_is_told_with_its_original(repository: Repository) -> None
     assert re.search(r"\*\*sends nothing\*\* for \*.+\*, a translation: its original is not sent\.", said)
 
 
+@pytest.mark.slow
 def test_the_email_is_drawn(repository: Repository) -> None:
     repository.write("hello", date.today().isoformat(), "Text", "Send: yes\n")
     repository.run(
@@ -223,6 +225,7 @@ def test_the_checks_ask_the_ledger(repository: Repository, database: Database) -
     assert "**will send** *Hello* to **20 subscribers**" in repository.run("comment", "--base", "main")
 
 
+@pytest.mark.slow
 def test_what_is_for_paying_subscribers_is_not_quoted_in_the_report(repository: Repository) -> None:
     """It may be public. A finding about such a heading does not quote it, also when the issue cannot be built."""
     heading, secret = "Eleven cellars below Brewery Lane", "The ledger of the second winter names eleven cellars under the yard"

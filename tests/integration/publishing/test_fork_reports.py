@@ -77,6 +77,7 @@ def post(place: Repository, forge: Forge, event: dict[str, str] = EVENT) -> str:
     return "".join(forge.ours())
 
 
+@pytest.mark.slow
 def test_a_forks_report_is_written_without_secrets_and_posted_under_a_warning(place: Repository, forge: Forge) -> None:
     report = steps("comment.yml", "report")["Write the report"]
     values = {"github.base_ref": "main", "secrets.DATABASE_URL_READONLY": "", FROM_A_FORK: "true"}

@@ -89,6 +89,7 @@ def post(gitlab: Forge, token: str = "t") -> str:
     return f"{done.output}{done.exception}" if done.exception else done.output
 
 
+@pytest.mark.slow
 def test_the_report_of_an_own_merge_request_becomes_one_note_with_numbers_picture_and_preview(
     place: Repository, gitlab: Forge, newsletter: Web, url: str
 ) -> None:

@@ -71,6 +71,7 @@ def test_it_gets_numbers_of_published_rules_only_and_no_small_one(newsletter: We
     assert plan(server, factories.edition("third", audience="python"))["subscribers"] == 70
 
 
+@pytest.mark.slow
 def test_a_number_below_fifty_is_not_told_and_cannot_be_subtracted(newsletter: Web, server: remote_publish.Server) -> None:
     factories.add_subscribers(newsletter.database, 77)
     factories.bind_stripe(newsletter.database)

@@ -275,6 +275,7 @@ def test_a_draft_is_begun_and_is_never_overwritten(newsletter: Path) -> None:
     assert checked.returncode == 0, checked.stdout
 
 
+@pytest.mark.slow
 @pytest.mark.real_archive
 def test_one_issue_among_610_follows_a_save_in_less_than_half_a_second(newsletter: Path) -> None:
     shutil.rmtree(newsletter / "content")

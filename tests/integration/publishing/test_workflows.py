@@ -192,6 +192,7 @@ def put_gh(change: Repository, forge: Forge) -> None:
     gh.chmod(0o755)
 
 
+@pytest.mark.slow
 def test_githubs_steps_post_one_comment_renew_it_and_keep_the_picture(change: Repository, forge: Forge) -> None:
     put_gh(change, forge)
     report, post = steps("comment.yml", "report"), steps("comment.yml", "post")

@@ -186,6 +186,7 @@ def test_every_email_of_a_send_says_where_replies_go(database: Database, tmp_pat
     assert all(b'\r\nReply-To: "Anna @ Work" <replies@example.org>\r\n' in one for one in emails)
 
 
+@pytest.mark.slow
 def test_addresses_are_not_in_the_ledgers_details(database: Database, conf: Settings, ses: FakeSes) -> None:
     send_id = start(database, conf, 10, transport(conf))
     ses.control(faults=[{"kind": "error_before", "next": 4}])

@@ -91,6 +91,7 @@ def test_the_first_publish_makes_both_halves_and_each_later_one_advances_both(le
     assert after.file_epoch == after.row.epoch > before.row.epoch
 
 
+@pytest.mark.slow
 def test_a_dump_restored_elsewhere_neither_publishes_nor_sends_until_it_is_accepted(
     ledger: Database, conf: Settings, postgres_url: str, tmp_path: Path
 ) -> None:
@@ -161,6 +162,7 @@ def test_a_crash_between_the_two_writes_is_in_order(ledger: Database, conf: Sett
     assert found.file_epoch == found.row.epoch
 
 
+@pytest.mark.slow
 def test_a_stretch_of_sending_advances_the_epoch_so_that_a_backup_from_within_is_noticed(
     ledger: Database, conf: Settings, tmp_path: Path
 ) -> None:

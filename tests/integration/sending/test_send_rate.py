@@ -140,6 +140,7 @@ def test_the_limits_are_asked_again_while_it_sends(conf: Settings, ses: FakeSes,
     assert seen.rates == [14, 50]
 
 
+@pytest.mark.slow
 def test_a_used_up_quota_waits_visibly_and_goes_on_by_itself(database: Database, conf: Settings, ses: FakeSes) -> None:
     ses.control(quota=40)
     send_id = start(database, conf, 60)

@@ -49,6 +49,7 @@ def test_more_than_a_thousand_are_left_to_a_worker_and_the_answer_says_how_far_i
     assert not bulk_actions.has_work(newsletter.database)
 
 
+@pytest.mark.slow
 def test_several_at_once_share_the_work_and_none_is_counted_twice(newsletter: Web, api: TestClient) -> None:
     ids = [
         api.post("/v1/bulk_actions", json={**TAG, "metadata": {**TAG["metadata"], "tags": [name]}}).json()["id"]
@@ -96,6 +97,7 @@ def test_an_action_whose_process_died_in_the_middle_is_finished(
     assert (shown["status"], shown["metadata"]["done"], tagged(api)) == ("processed", str(MANY), MANY)
 
 
+@pytest.mark.slow
 def test_a_real_scheduler_and_worker_do_it(newsletter: Web, api: TestClient) -> None:
     made = api.post("/v1/bulk_actions", json=TAG).json()
     with processes.running("scheduler", newsletter.settings, {}), processes.running("worker", newsletter.settings, {}):

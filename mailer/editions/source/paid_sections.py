@@ -25,6 +25,7 @@ MARK = "\0premium"  # suffix of a name: the text for paid subscribers
 MORE = re.compile(r"<!--\s*more\s*-->\s*$", re.IGNORECASE)
 _FENCE = re.compile(r"^:::++\s*+(\S*+)\s*$")
 _NOTE = re.compile(r"^ {0,3}\[\^([^\]]+)\]:")
+_TEXT = re.compile(r"[*#>\[( -]*+[A-Za-z]|\Z")  # how lines begin that neither are a fence, of anything, nor read like one
 
 
 class Access(StrEnum):
@@ -130,6 +131,8 @@ class _Fences:
         """List the blocks of paid and of free text."""
         code = ""
         for at, line in enumerate(lines):
+            if _TEXT.match(line):
+                continue
             code = follow_code(line, code)
             if self.gfm and not code and component_fences.read_opening(line):
                 self.inner.append(at)

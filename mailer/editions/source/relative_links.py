@@ -11,7 +11,8 @@ from urllib.parse import unquote
 from mailer.editions.source.field_rules import is_long
 from mailer.editions.source.site_config import EXTENSIONS
 
-_RELATIVE = re.compile(r'(?<=[\s"\'])(href|src)="(?![\w+.-]*:|[/#?{|])([^"#?<>{}]+)([^"]*)"')
+# It begins with a literal, for which a text is searched ten times as fast.
+_RELATIVE = re.compile(r'''="(?:(?<=[\s"']href=")|(?<=[\s"']src="))(?![\w+.-]*:|[/#?{|])([^"#?<>{}]+)([^"]*)"''')
 
 
 def point_to_sources(made: str, path: Path, root: Path) -> str:
@@ -21,8 +22,8 @@ def point_to_sources(made: str, path: Path, root: Path) -> str:
     """
 
     def mark(match: re.Match[str]) -> str:
-        kind = _kind(unquote(html.unescape(match[2])), path, root)
-        return f'{match[1]}="{{{kind}}}{match[2]}{match[3]}"' if kind else match[0]
+        kind = _kind(unquote(html.unescape(match[1])), path, root)
+        return f'="{{{kind}}}{match[1]}{match[2]}"' if kind else match[0]
 
     return _RELATIVE.sub(mark, made)
 

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import gc
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 from mailer.core.edition import Edition, Finding
 from mailer.core.errors import BadInput, PostmergeError
 from mailer.core.form_fields import FormField, read_fields
+from mailer.editions.mail.issue_renderer import fill
 from mailer.editions.mail.template_errors import in_template
 from mailer.editions.site import edition_files, output_folder
 from mailer.editions.site.build import Build, BuildOptions
@@ -23,13 +25,22 @@ __all__ = ["BuildOptions", "Report", "build", "form_fields", "load", "site_lang"
 
 @dataclass(frozen=True)
 class Report:
-    """The result of a build: editions (oldest first), findings, seconds, and how many files were converted or cached."""
+    """The result of a build: findings, seconds, and how many files were converted or cached.
 
-    editions: tuple[Edition, ...]
+    The editions, of which there are ``count``, are loaded when they are first asked for.
+    """
+
+    load_editions: Callable[[], Iterable[Edition]]
+    count: int
     findings: tuple[Finding, ...]
     seconds: float = 0.0
     converted: int = 0
     reused: int = 0
+
+    @cached_property
+    def editions(self) -> tuple[Edition, ...]:
+        """The editions, oldest first."""
+        return tuple(self.load_editions())
 
 
 @contextmanager
@@ -75,13 +86,17 @@ def build(options: BuildOptions, progress: Callable[[str], None] | None = None) 
     finally:
         made.close()
     seconds = time.monotonic() - started
-    return Report(made.issues.to_publish, tuple(made.report()), seconds, made.converted.fresh, made.converted.reused)
+    editions, workshop = made.issues.to_publish, made.workshop
+    return Report(
+        lambda: (fill(one, workshop) for one in editions), len(editions), tuple(made.report()), seconds,
+        made.converted.fresh, made.converted.reused,
+    )  # fmt: skip
 
 
 def load(folder: Path) -> Report:
     """Load what the last build wrote, with digests checked, without Pelican. Raises BadInput."""
     editions, findings = edition_files.read(folder)
-    return Report(tuple(editions), tuple(findings))
+    return Report(lambda: editions, len(editions), tuple(findings))
 
 
 def site_name(config: Path) -> str:

@@ -22,12 +22,13 @@ from pelican.writers import Writer
 
 from mailer.core import i18n
 from mailer.core.edition import Finding
-from mailer.core.errors import BadInput
+from mailer.core.errors import BadInput, Refused
 from mailer.core.form_fields import read_fields
 from mailer.editions.images import issue_pictures, share_cards, svg_sanitizer
 from mailer.editions.mail import byline, email_document
+from mailer.editions.mail.issue_renderer import fill
 from mailer.editions.mail.markdown_to_html import digest
-from mailer.editions.site import articles, edition_files, feeds, search_index, sitemap_and_redirects
+from mailer.editions.site import articles, feeds, search_index, sitemap_and_redirects, staged_editions
 from mailer.editions.site.build import Build
 from mailer.editions.site.feed_ids import FeedWriter, ThriftyFeedWriter
 from mailer.editions.site.incremental_writer import ThriftyWriter
@@ -296,14 +297,23 @@ def _finish(site: pelican.Pelican) -> None:
     scripts = output / site.settings.get("THEME_STATIC_DIR", "theme") / "js"
     scripts.mkdir(parents=True, exist_ok=True)
     (scripts / "subscribe.js").write_bytes(_SUBSCRIBE_SCRIPT.read_bytes())
-    staged = edition_files.stage(build.options.editions, build.issues.to_publish) if build.options.editions else None
+    staged = (
+        staged_editions.stage(build.options.editions, build.issues.to_publish, build.workshop)
+        if build.options.editions
+        else None
+    )
     if build.indexing and (wrong := build.indexing.finish()):
         raise BadInput(
             f"The search index cannot be built ({wrong}): set POSTMERGE_SEARCH = False in pelicanconf.py to disable search."
         )
-    _check_leaks(build, output)
+    try:
+        _check_leaks(build, output)
+    except Refused:
+        if staged:
+            staged.discard()
+        raise
     if staged:
-        edition_files.write(staged, build.report())
+        staged_editions.write(staged, build.report(), build.workshop.cache)
 
 
 def _check_leaks(build: Build, output: Path) -> None:
@@ -313,7 +323,10 @@ def _check_leaks(build: Build, output: Path) -> None:
         return
     key = digest("leaks", detector.digest())
     detector.know(cache.get(key) or ())
-    found = [*detector.find_in(output), *(leak for one in build.issues.to_publish for leak in detector.find_edition(one))]
+    found = [
+        *detector.find_in(output),
+        *(leak for one in build.issues.to_publish for leak in detector.find_edition(fill(one, build.workshop))),
+    ]
     cache.put(key, sorted(detector.clean))
     paid_leaks.insist(found)
 

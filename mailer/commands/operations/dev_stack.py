@@ -229,7 +229,7 @@ def _build(settings: Settings, out: Console) -> editions.Report:
     with out.status("Building the site…") as line:
         report = editions.build(editions.BuildOptions.of(settings), progress=lambda text: line.update(Text(text)))
     show_findings(out, report.findings)
-    out.print(_format_done(f"Site built: {count(len(report.editions), 'issue')} in {report.seconds:.1f} s"))
+    out.print(_format_done(f"Site built: {count(report.count, 'issue')} in {report.seconds:.1f} s"))
     return report
 
 

@@ -23,10 +23,10 @@ def build(json: bool) -> None:
     report = build_site(load_settings(), quiet=json)
     gc.freeze()  # the process is about to end, so a last garbage collection is a waste of time
     if json:
-        return print_json({"editions": len(report.editions), "findings": [vars(f) for f in report.findings]})
+        return print_json({"editions": report.count, "findings": [vars(f) for f in report.findings]})
     show_findings(err, report.findings)
     out.print(
-        f"Built {count(len(report.editions), 'issue')} in {report.seconds:.1f} s"
+        f"Built {count(report.count, 'issue')} in {report.seconds:.1f} s"
         f" ({report.converted} converted, {report.reused} reused)."
     )
     if broken := {finding.path for finding in report.findings if finding.level == "error"}:

@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
 from lxml import etree
 
 from mailer.core.characters import clean
-from mailer.core.errors import PostmergeError
+from mailer.core.edition import Edition
+from mailer.core.errors import BadInput, PostmergeError
 from mailer.core.message import has_placeholder
 from mailer.editions.mail import email_document, gmail_clipping
 from mailer.editions.mail.canonical_html import DROPPED, Body, canonical, parse_fragment, select, strip
 from mailer.editions.mail.email_document import EmailDocument
-from mailer.editions.mail.markdown_to_html import Workshop, digest, own_code
+from mailer.editions.mail.markdown_to_html import Cache, Workshop, digest, own_code
 from mailer.editions.mail.plain_text import plain
 
 _LONG, _MANY = 6_000, 4  # characters of HTML, and headings: longer issues get a table of contents
@@ -23,37 +24,62 @@ _MAX_PREHEADER_CHARS = 110  # of the text, where `Preheader:` is missing
 _ASIDE = " or ".join(f"contains(concat(' ', @class, ' '), ' {name} ')" for name in ("admonition", "footnote", "locked"))
 _FOOTNOTE_MARKS = etree.XPath("descendant::sup[a[contains(@class, 'footnote-ref')]]")
 _PARAGRAPHS = etree.XPath(f"descendant::p[not(ancestor-or-self::*[{_ASIDE}])]")
+_EMAIL = "-email"  # added to the cache's key of a text
+_Job = tuple[EmailDocument, str, Cache]  # with the name of the email
 
 
 @dataclass(frozen=True)
 class RenderedText:
-    """A text of an issue as it is sent. ``before`` is where the email was cut; ``dropped`` names what was removed from the
-    body, each once; ``failed`` is why there is no text."""
+    """A text of an issue. Its email, of ``bytes_of_html``, stays outside of memory: ``email`` is its name for ``fill``.
+
+    ``before`` is where the email was cut; ``dropped`` names what was removed from the body, each once; ``failed`` is why
+    there is no text.
+    """
 
     body: str = ""
     digest: str = ""
     preheader: str = ""
-    html: str = ""
-    text: str = ""
+    email: str = ""
+    bytes_of_html: int = 0
     before: str = ""
     dropped: Sequence[str] = ()
     failed: str = ""
 
 
-def render_all(documents: Mapping[str, EmailDocument], workshop: Workshop) -> dict[str, RenderedText]:
-    """Render the documents, whose bodies are any HTML, from the cache or in all processors."""
+def render_all(documents: Iterable[tuple[str, EmailDocument]], workshop: Workshop) -> dict[str, RenderedText]:
+    """Render the documents, whose bodies are any HTML, from the cache or in all processors; return the texts by name."""
     salt, cache = own_code(), workshop.cache
-    keys = {name: digest(salt, repr(document)) for name, document in documents.items()}
-    done = {name: RenderedText(**kept) for name, key in keys.items() if (kept := cache.get(key))}
-    missing = [name for name in documents if name not in done]
-    made = workshop.workers.map(_try_render, [documents[name] for name in missing], chunk=8)
-    for number, (name, one) in enumerate(zip(missing, made, strict=True), 1):
+    done: dict[str, RenderedText] = {}
+    missing: dict[str, _Job] = {}
+    for name, document in documents:
+        key = digest(salt, repr(document))
+        if (kept := cache.get(key)) and cache.has(kept["email"]):
+            done[name] = RenderedText(**kept)
+        else:
+            missing[name] = document, key + _EMAIL, cache
+    made = workshop.workers.map(_try_render, list(missing.values()), chunk=8)
+    for number, (name, (one, email)) in enumerate(zip(missing, made, strict=True), 1):
         done[name] = one
-        if not one.failed:
-            cache.put(keys[name], vars(one))
+        if email:
+            workshop.uncached[one.email] = email
+        elif not one.failed:
+            cache.put(one.email.removesuffix(_EMAIL), vars(one))
         if number % 20 == 0:
             workshop.progress(f"Rendering emails: {number} of {len(missing)}")
     return done
+
+
+def fill(edition: Edition, workshop: Workshop) -> Edition:
+    """Return an edition with its emails, whose names are in place of their HTML. Raises BadInput if the cache lost one."""
+
+    def read(name: str) -> tuple[str, str]:
+        if email := workshop.uncached.get(name) or workshop.cache.get(name):
+            return email[0], email[1]
+        raise BadInput(f"{workshop.cache.folder} has a damaged file: delete that folder, and run `postmerge build` again.")
+
+    html, text = read(edition.html)
+    variants = [(one, *read(one.html)) for one in edition.variants]
+    return replace(edition, html=html, text=text, variants=tuple(replace(one, html=h, text=t) for one, h, t in variants))
 
 
 def describe_error(error: Exception) -> str:
@@ -61,17 +87,20 @@ def describe_error(error: Exception) -> str:
     return f"{type(error).__name__}: {error}"[:200]
 
 
-def _try_render(document: EmailDocument) -> RenderedText:
-    """Render an issue, or say why not. Raises BadInput for a broken template."""
+def _try_render(job: _Job) -> tuple[RenderedText, tuple[str, str] | None]:
+    """Render an issue, or say why not; return also the email if the cache cannot keep it. Raises BadInput for a broken
+    template."""
+    document, name, cache = job
     try:
-        return _render(document)
+        made, email = _render(document)
     except PostmergeError:
         raise
     except Exception as error:
-        return RenderedText(failed=describe_error(error))
+        return RenderedText(failed=describe_error(error)), None
+    return replace(made, email=name), None if cache.put(name, email) else email
 
 
-def _render(document: EmailDocument) -> RenderedText:
+def _render(document: EmailDocument) -> tuple[RenderedText, tuple[str, str]]:
     try:
         body = canonical(document.body, document.url)
     except Exception as error:
@@ -90,7 +119,9 @@ def _render(document: EmailDocument) -> RenderedText:
         raise ValueError("it contains the placeholder of the unsubscribe link")
     made, before = gmail_clipping.clip_email(document)
     text = email_document.render_text(document)
-    return RenderedText(body.html, document.digest, document.preheader, made, text, before, body.dropped)
+    size = gmail_clipping.count_bytes(made)
+    rendered = RenderedText(body.html, document.digest, document.preheader, "", size, before, body.dropped)
+    return rendered, (made, text)
 
 
 def list_headings(body: str) -> list[tuple[str, str]]:

@@ -55,10 +55,14 @@ class Cache:
         except (OSError, ValueError, KeyError, TypeError):
             return None
 
-    def put(self, key: str, value: Any) -> None:
-        """Store a value; if the disk is full, only speed is lost."""
+    def has(self, key: str) -> bool:
+        """Return whether there is a value, or at least a file."""
+        return self._folder is not None and os.path.isfile(self._path(key))
+
+    def put(self, key: str, value: Any) -> bool:
+        """Store a value and return whether it is kept; if the disk is full, only speed is lost."""
         if self._folder is None:
-            return
+            return False
         path = Path(self._path(key))
         part = path.with_suffix(f".{os.getpid()}.part")
         try:
@@ -72,6 +76,8 @@ class Cache:
         except (OSError, TypeError):
             with contextlib.suppress(OSError):
                 part.unlink(missing_ok=True)
+            return False
+        return True
 
     def _path(self, key: str) -> str:
         return f"{self._folder}/{key[:2]}/{key[2:]}.json"
@@ -134,6 +140,7 @@ class Workshop:
     cache: Cache
     workers: Workers = field(default_factory=Workers)
     progress: Callable[[str], None] = lambda text: None
+    uncached: dict[str, tuple[str, str]] = field(default_factory=dict)  # emails that the cache cannot keep, by their keys
 
 
 @dataclass

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -13,44 +12,8 @@ import orjson
 
 from mailer.core.edition import Edition, Finding, SendIntent, SequenceRules, SequenceStep, Trigger, Variant
 from mailer.core.errors import BadInput
-from mailer.core.files import write_private
-from mailer.editions.source import build_files
 
-_REPORT = "report.json"
-
-
-@dataclass(frozen=True)
-class Staged:
-    """What is to be written: the names of all editions' files, oldest first, and the contents of the new ones."""
-
-    folder: Path
-    names: list[str]
-    new: dict[str, bytes]
-
-
-def stage(folder: Path, editions: Iterable[Edition]) -> Staged:
-    """Prepare one file for each edition, without writing it."""
-    names, new = list[str](), dict[str, bytes]()
-    for edition in oldest_first(editions):
-        names.append(name := _name(edition.key))
-        data = build_files.to_json(_facts(edition))
-        if build_files.read(folder / name) != data:
-            new[name] = data
-    return Staged(folder, names, new)
-
-
-def write(staged: Staged, findings: Sequence[Finding]) -> None:
-    """Write the editions' files and one for the findings; remove the files of deleted issues."""
-    staged.folder.mkdir(parents=True, exist_ok=True)
-    report = {"editions": staged.names, "findings": [vars(finding) for finding in findings]}
-    for name, data in {**staged.new, _REPORT: orjson.dumps(report, option=orjson.OPT_INDENT_2)}.items():
-        part = (staged.folder / name).with_suffix(".part")
-        write_private(part, data)  # it may hold paid text
-        part.replace(staged.folder / name)
-    wanted = {*staged.names, _REPORT}
-    for path in staged.folder.glob("*.json"):
-        if path.name not in wanted:
-            path.unlink()
+REPORT = "report.json"
 
 
 def oldest_first(editions: Iterable[Edition]) -> list[Edition]:
@@ -61,7 +24,7 @@ def oldest_first(editions: Iterable[Edition]) -> list[Edition]:
 def read(folder: Path) -> tuple[list[Edition], list[Finding]]:
     """Read what the last build wrote. Raises BadInput if there is none, or if a digest does not match its body."""
     try:
-        report = orjson.loads((folder / _REPORT).read_bytes())
+        report = orjson.loads((folder / REPORT).read_bytes())
         editions = [_edition(orjson.loads((folder / name).read_bytes())) for name in report["editions"]]
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise BadInput(f"There are no readable editions in {folder}: run `postmerge build` first.") from error
@@ -79,11 +42,13 @@ def _whole(edition: Edition) -> bool:
     return all(hashlib.sha256(body.encode()).hexdigest() == digest for body, digest in texts)
 
 
-def _name(key: str) -> str:
+def name_file(key: str) -> str:
+    """Return the name of the file for the edition of a key."""
     return hashlib.sha256(key.encode()).hexdigest()[:32] + ".json"
 
 
-def _facts(edition: Edition) -> dict[str, Any]:
+def list_facts(edition: Edition) -> dict[str, Any]:
+    """List what is written of an edition."""
     facts = {name: value for name, value in vars(edition).items() if name != "step"}  # an issue's file stays as it was
     return {
         **facts,
@@ -115,7 +80,7 @@ def _step(facts: dict[str, Any]) -> SequenceStep:
 
 def to_bytes(edition: Edition) -> bytes:
     """Serialize an edition: the same bytes for the same edition."""
-    return orjson.dumps(_facts(edition), option=orjson.OPT_SORT_KEYS)
+    return orjson.dumps(list_facts(edition), option=orjson.OPT_SORT_KEYS)
 
 
 def from_bytes(raw: bytes) -> Edition:

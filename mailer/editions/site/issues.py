@@ -85,6 +85,7 @@ class IssueMaker:
 
     ``originals`` has the original of each translation, by the translation's source; ``authors`` those that are described,
     by name. Emails invite replies unless ``replies`` is None; it is the newsletter's Reply-To and sender.
+    The editions have the names of their emails in place of the HTML: ``issue_renderer.fill`` reads these.
     """
 
     emails: EmailSite
@@ -99,10 +100,7 @@ class IssueMaker:
     def make(self, articles: Collection[Any]) -> BuiltIssues:
         """Render the bodies, digests and emails of all articles. One that cannot be rendered is reported and left out."""
         found = [article for article in articles if self._knows(article)]
-        documents: dict[str, EmailDocument] = {}
-        for article in found:
-            documents |= self._documents(article)
-        rendered = render_all(documents, self.workshop)
+        rendered = render_all((one for article in found for one in self._documents(article).items()), self.workshop)
         self._refuse_shared_keys(found)
         made = [issue for article in found if (issue := self._try_to_finish(article, rendered))]
         sources = {issue.source for issue in made}
@@ -187,7 +185,7 @@ class IssueMaker:
         assert file.asked
         free, paid = texts
         title = to_one_line(article.title)
-        variants = [Variant(PREMIUM, one.preheader, one.html, one.text, one.body, one.digest) for one in (paid,) if one]
+        variants = [Variant(PREMIUM, one.preheader, one.email, "", one.body, one.digest) for one in (paid,) if one]
         return Edition(
             key=self._key(article),
             named=bool(to_one_line(article.metadata.get("id"))) and file.place is None,
@@ -196,8 +194,8 @@ class IssueMaker:
             preheader=free.preheader,
             lang=article.lang,
             url=f"{self.sources.site.url}/{article.url}",
-            html=free.html,
-            text=free.text,
+            html=free.email,
+            text="",
             body=free.body,
             digest=free.digest,
             dated=article.date,
@@ -271,7 +269,7 @@ def _judge(file: SourceFile, free: RenderedText, longest: RenderedText, clip: st
             source.line_of(what), f"{what} is not allowed in emails and feeds and was removed: correct or delete it."
         )
     for one in (free, longest):
-        if said := gmail_clipping.judge_size(gmail_clipping.count_bytes(one.html), one.before, clip):
+        if said := gmail_clipping.judge_size(one.bytes_of_html, one.before, clip):
             level, message = said if file.send is not SendIntent.NO else ("warning", said[1])
             finding = Finding(level, source.path, source.body_line, message)
             if finding not in source.findings:

@@ -12,6 +12,7 @@ import jinja2
 
 from mailer.core.edition import Edition, Finding
 from mailer.core.errors import BadInput, PostmergeError
+from mailer.editions.mail.issue_renderer import fill
 from mailer.editions.mail.template_errors import in_template
 from mailer.editions.site.articles import fix_address, place_steps
 from mailer.editions.site.build import Build, BuildOptions
@@ -112,7 +113,8 @@ class _State:
         found = tuple(one for one in build.report() if one.path == shown)
         page = self._page(generator, made, "page" if is_page else "article")
         paid = tuple(one for one in issue.edition.variants if one.premium) if issue else ()
-        edition = replace(issue.edition, variants=paid) if issue else None
+        edition = fill(replace(issue.edition, variants=paid), build.workshop) if issue else None
+        build.workshop.uncached.clear()
         return Shown(page, edition, found, _seconds(made.content), issue.cut_before if issue else "")
 
     def _place(self, generator: Any, made: Any, is_page: bool) -> None:

@@ -12,7 +12,6 @@ from mailer.commands.common import err
 from mailer.core.edition import Edition, Finding
 from mailer.core.settings import Settings
 from mailer.editions.source import paid_leaks
-from mailer.flows.publishing.sequence_plan import list_broken
 
 if TYPE_CHECKING:
     from mailer import editions
@@ -66,6 +65,8 @@ def with_checks(settings: Settings, findings: Sequence[Finding], paths: Collecti
 
 def show_other_errors(findings: Sequence[Finding]) -> None:
     """One line for errors in issues that are not to be sent, and one for those in files of sequences."""
+    from mailer.flows.publishing.sequence_plan import list_broken  # loads the database's driver, which a build does not need
+
     broken = list_broken(findings)
     for errors, where in (
         ([one for one in findings if one.level == "error" and one not in broken], "issues that are not to be sent"),

@@ -57,15 +57,18 @@ def render_all(documents: Iterable[tuple[str, EmailDocument]], workshop: Worksho
             done[name] = RenderedText(**kept)
         else:
             missing[name] = document, key + _EMAIL, cache
-    made = workshop.workers.map(_try_render, list(missing.values()), chunk=8)
-    for number, (name, (one, email)) in enumerate(zip(missing, made, strict=True), 1):
+    names = list(missing)
+    made = workshop.workers.map(
+        _try_render, [missing.pop(name) for name in names], chunk=8
+    )  # and each is freed when it is done
+    for number, (name, (one, email)) in enumerate(zip(names, made, strict=True), 1):
         done[name] = one
         if email:
             workshop.uncached[one.email] = email
         elif not one.failed:
             cache.put(one.email.removesuffix(_EMAIL), vars(one))
         if number % 20 == 0:
-            workshop.progress(f"Rendering emails: {number} of {len(missing)}")
+            workshop.progress(f"Rendering emails: {number} of {len(names)}")
     return done
 
 

@@ -177,11 +177,13 @@ class Build:
         )
         authors = read_authors(self.site.settings, self.site.root, self.site.url)
         replies = (self.options.reply_to, self.options.sender) if self.site.settings.get("POSTMERGE_INVITE_REPLY") else None
+        is_alone = len(self.site.settings["PLUGINS"]) == 1  # another one may build other languages' sites from the same texts
         maker = IssueMaker(
-            emails, self.sources, self.converted.html, self.originals, self.workshop, self.issue_pictures, authors, replies
-        )
+            emails, self.sources, self.converted.html, self.originals, self.workshop, self.issue_pictures, authors, replies,
+            frees_html=is_alone and not self.site.is_adopted and not self.is_preview,
+        )  # fmt: skip
         self.issues = maker.make(articles)
-        if len(self.site.settings["PLUGINS"]) == 1:  # another one may build sites in other languages from the same texts
+        if is_alone:
             self.converted.html.clear()
         return self.issues
 

@@ -90,17 +90,18 @@ class IssueMaker:
 
     emails: EmailSite
     sources: Sources
-    html: Mapping[str, str | None]
+    html: dict[str, str | None]
     originals: Mapping[str, Any]
     workshop: Workshop
     pictures: IssuePictures
     authors: Mapping[str, IssueAuthor]
     replies: tuple[str, str] | None = None
+    frees_html: bool = False  # nothing but the emails is made from the HTML, so it is freed as these are
 
     def make(self, articles: Collection[Any]) -> BuiltIssues:
         """Render the bodies, digests and emails of all articles. One that cannot be rendered is reported and left out."""
         found = [article for article in articles if self._knows(article)]
-        rendered = render_all((one for article in found for one in self._documents(article).items()), self.workshop)
+        rendered = render_all((one for article in found for one in self._use_html(article).items()), self.workshop)
         self._refuse_shared_keys(found)
         made = [issue for article in found if (issue := self._try_to_finish(article, rendered))]
         sources = {issue.source for issue in made}
@@ -113,6 +114,15 @@ class IssueMaker:
             how = "write it in Markdown, or move it out of the folders of issues"
             self.sources.refuse(Path(article.source_path), f"This file format is not supported for issues: {how}.")
         return known
+
+    def _use_html(self, article: Any) -> dict[str, EmailDocument]:
+        documents = self._documents(article)
+        if self.frees_html:
+            for name in (article.source_path, article.source_path + MARK):
+                self.html.pop(name, None)
+            article._content = ""
+            article.get_content.cache.clear()  # Pelican's: of all contents, until the process ends
+        return documents
 
     def _documents(self, article: Any) -> dict[str, EmailDocument]:
         """Collect what the emails of an issue are rendered from: its free text, and the one for paid subscribers."""

@@ -78,7 +78,8 @@ def fill(edition: Edition, workshop: Workshop) -> Edition:
     def read(name: str) -> tuple[str, str]:
         if email := workshop.uncached.get(name) or workshop.cache.get(name):
             return email[0], email[1]
-        raise BadInput(f"{workshop.cache.folder} has a damaged file: delete that folder, and run `postmerge build` again.")
+        workshop.cache.remove(name)
+        raise BadInput(f"A damaged file was removed from {workshop.cache.folder}: run `postmerge build` again.")
 
     html, text = read(edition.html)
     variants = [(one, *read(one.html)) for one in edition.variants]

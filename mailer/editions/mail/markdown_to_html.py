@@ -79,6 +79,11 @@ class Cache:
             return False
         return True
 
+    def remove(self, key: str) -> None:
+        """Remove a value that cannot be read."""
+        if self._folder is not None:
+            Path(self._path(key)).unlink(missing_ok=True)
+
     def _path(self, key: str) -> str:
         return f"{self._folder}/{key[:2]}/{key[2:]}.json"
 

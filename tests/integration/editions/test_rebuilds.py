@@ -12,6 +12,7 @@ import pytest
 from PIL import Image
 
 from mailer import editions
+from mailer.core.errors import BadInput
 from mailer.editions.site.incremental_writer import ThriftyWriter
 from tests.integration.editions.test_editions import NewsletterFolder, differences
 
@@ -178,6 +179,22 @@ def test_a_page_that_was_changed_or_removed_in_the_site_is_rendered_again(newsle
     newsletter.build()
     newsletter.build("cold")
     assert differences(newsletter.folder / "build/site", newsletter.folder / "cold/site") == []
+
+
+def test_an_edition_that_was_changed_is_written_again_from_the_cache_unless_that_is_damaged(newsletter: FullNewsletter) -> None:
+    newsletter.build()
+    newsletter.build("cold")
+    for path in (newsletter.folder / "build/editions").glob("*.json"):
+        path.write_text("{}")
+    newsletter.build()
+    assert differences(newsletter.folder / "build/editions", newsletter.folder / "cold/editions") == []
+    for path in (newsletter.folder / "build/editions").glob("*.json"):
+        path.unlink()
+    next((newsletter.folder / "build/cache").rglob("*-email.json")).write_text("damaged")
+    with pytest.raises(BadInput, match="A damaged file was removed"):
+        newsletter.build()
+    newsletter.build()
+    assert differences(newsletter.folder / "build/editions", newsletter.folder / "cold/editions") == []
 
 
 def test_only_the_pages_that_show_a_change_are_rendered_again(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import bisect
+import itertools
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -17,7 +19,23 @@ from mailer.store.subscribers.subscriber_records import Condition, SubscriberOrd
 _MAX_GATHERED = 20_000  # up to so many matches, gathering and sorting is faster than scanning in order
 _MAX_COUNT_AGE = 30.0  # seconds, of a count above _MAX_GATHERED, which takes long
 _MAX_COUNTS = 200
+_blocks: dict[str, _Blocks] = {}  # by database
 _counts: dict[tuple[str, str], tuple[int, float]] = {}  # by database and filter: the count, and when it was counted
+
+
+class _Blocks:
+    """Where the blocks of ids begin in the list, as they were read: a guess, which one sum over the tallies verifies."""
+
+    def __init__(self, blocks: Sequence[tuple[int, int]]) -> None:
+        self._blocks = [block for block, _ in blocks]
+        self._ends = list(itertools.accumulate(number for _, number in blocks))
+
+    def find(self, offset: int, newest_first: bool) -> int:
+        """Return the block that had the subscriber at the offset, or the nearest one."""
+        if not self._blocks:
+            return 0
+        place = bisect.bisect_right(self._ends, self._ends[-1] - 1 - offset if newest_first else offset)
+        return self._blocks[min(place, len(self._blocks) - 1)]
 
 
 @dataclass(frozen=True)
@@ -47,7 +65,7 @@ def list_page(
     with database.glance() as tx:
         tagged = _count_tagged(tx, tags.names)
         if not where and ordering.is_by_id:
-            return _list_all_by_id(tx, ordering, page)
+            return _list_all_by_id(database, tx, ordering, page)
         if tags.names and ordering.is_by_id:
             alone = tags.alone and len(tagged) == 1
             count = next(iter(tagged.values())) if alone else _count_or_recall(database, tx, where)
@@ -87,11 +105,15 @@ def _recall(database: Database, where: Sequence[Condition]) -> int:
     return number if time.monotonic() - counted_at < _MAX_COUNT_AGE else 0
 
 
-def _list_all_by_id(tx: Tx, ordering: SubscriberOrder, page: PageRange) -> SubscriberPage:
+def _list_all_by_id(database: Database, tx: Tx, ordering: SubscriberOrder, page: PageRange) -> SubscriberPage:
     if not page.offset:
         return SubscriberPage(subscriber_records.list_page(tx, [], ordering, page), counters.count_subscribers(tx))
     down = ordering.down
-    count, first = counters.find_block(tx, page.offset, newest_first=down)
+    known = _blocks.get(database.url)
+    count, first = counters.find_in_block(tx, page.offset, known.find(page.offset, down), down) if known else (1, None)
+    if first is None and count:  # too much was added or erased since the blocks were read, or it is beyond the end
+        known = _blocks[database.url] = _Blocks(counters.list_blocks(tx))
+        count, first = counters.find_in_block(tx, page.offset, known.find(page.offset, down), down)
     if first is None:
         return SubscriberPage([], count)
     start = PageRange(page.limit, after=first + 1 if down else first - 1)

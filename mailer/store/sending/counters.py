@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 from mailer.core.db import Tx
 
-SPAN_BLOCKS = 32  # blocks of ids in a span; a search picks the span first, then the block
+_MAX_SKIPPED_ROWS = 2048  # from the beginning of a block
 _MAX_EXTRA_ROWS = 500  # redundant rows that are tolerated before ``compact`` sums them up
 
 
@@ -33,59 +33,42 @@ def count_by_tag(tx: Tx, names: Sequence[str]) -> dict[str, int]:
     return {row["name"]: row["number"] for row in rows}
 
 
-def find_block(tx: Tx, offset: int, newest_first: bool) -> tuple[int, int | None]:
-    """How many subscribers there are, and the id of the one at ``offset`` (from 0, ordered by id), or None beyond the end.
+def list_blocks(tx: Tx) -> list[tuple[int, int]]:
+    """Return the blocks of ids and how many subscribers each has, oldest first."""
+    rows = tx.often_all(
+        "SELECT key::bigint AS block, sum(number)::bigint AS number FROM tallies WHERE kind = 'block' GROUP BY 1 ORDER BY 1"
+    )
+    return [(row["block"], row["number"]) for row in rows]
 
-    Reads at most one block of ids besides the tallies, however large the offset is.
+
+def find_in_block(tx: Tx, offset: int, block: int, newest_first: bool) -> tuple[int, int | None]:
+    """How many subscribers there are, and the id of the one at ``offset`` (from 0, ordered by id).
+
+    Reads the tallies once, then rows from the beginning of the block: None if the offset is before it or far behind it.
     """
-    order, sign, start = ("DESC", "<=", "block * 1024 + 1023") if newest_first else ("ASC", ">=", "block * 1024")
+    order, sign, beyond, first = ("DESC", "<=", ">", 1023) if newest_first else ("ASC", ">=", "<", 0)
     row = tx.often(
         f"""
-        WITH spans AS (
-            SELECT key::bigint / {SPAN_BLOCKS} AS span, sum(number)::bigint AS number
-            FROM tallies
-            WHERE kind = 'block'
-            GROUP BY 1
-        ),
-
-        running_spans AS (SELECT span, number, sum(number) OVER (ORDER BY span {order}) - number AS before FROM spans),
-
-        there AS (
-            SELECT span, before FROM running_spans
-            WHERE before <= %(offset)s::bigint AND number > 0
-            ORDER BY before DESC
-            LIMIT 1
-        ),
-
-        blocks AS (
-            SELECT key::bigint AS block, sum(number)::bigint AS number FROM tallies
-            WHERE kind = 'block' AND key::bigint / {SPAN_BLOCKS} = (SELECT span FROM there)
-            GROUP BY 1
-        ),
-
-        running AS (
-            SELECT block, number, (SELECT before FROM there) + sum(number) OVER (ORDER BY block {order}) - number AS before
-            FROM blocks
-        ),
-
-        here AS (
-            SELECT {start} AS start, before FROM running
-            WHERE before <= %(offset)s::bigint AND number > 0
-            ORDER BY before DESC
-            LIMIT 1
+        WITH counted AS MATERIALIZED (
+            SELECT
+                coalesce(sum(number), 0)::bigint AS number,
+                %(offset)s::bigint
+                - coalesce(sum(number) FILTER (WHERE key::bigint {beyond} %(block)s::bigint), 0)::bigint AS skipped
+            FROM tallies WHERE kind = 'block'
         )
 
-        SELECT
-            (SELECT coalesce(sum(number), 0)::bigint FROM spans) AS number,
-            (
-                SELECT found.id FROM here CROSS JOIN LATERAL (
-                    SELECT id FROM subscribers
-                    WHERE erased_at IS NULL AND id {sign} here.start
-                    ORDER BY id {order} LIMIT 1 OFFSET %(offset)s::bigint - here.before
-                ) AS found
-            ) AS id
+        SELECT number, (
+            SELECT id FROM subscribers
+            WHERE erased_at IS NULL AND id {sign} %(first)s::bigint
+                AND (SELECT skipped BETWEEN 0 AND {_MAX_SKIPPED_ROWS} FROM counted)
+            ORDER BY id {order}
+            LIMIT 1 OFFSET (SELECT greatest(skipped, 0) FROM counted)
+        ) AS id
+        FROM counted
         """,
         offset=offset,
+        block=block,
+        first=block * 1024 + first,
     )
     return (row["number"], row["id"]) if row else (0, None)
 

@@ -16,8 +16,11 @@ from mailer.store.sending import audiences, counters
 from mailer.store.subscribers import segments, subscriber_records
 from mailer.store.subscribers.subscriber_records import Condition, SubscriberOrder, SubscriberRecord
 
-_MAX_GATHERED = 20_000  # up to so many matches, gathering and sorting is faster than scanning in order
-_MAX_COUNT_AGE = 30.0  # seconds, of a count above _MAX_GATHERED, which takes long
+_MAX_GATHERED = 20_000  # up to so many matches, they are gathered and sorted to find a page and their number at once
+_MAX_SPARSE = 100_000  # up to so many, gathering is faster than scanning in order when the first rows have too few
+_SCANNED_ROWS = 10_000  # are read in order before gathering
+_MAX_EXACT_COUNT = 2_000
+_MAX_COUNT_AGE = 30.0  # seconds, of a count above _MAX_EXACT_COUNT, which takes long
 _MAX_COUNTS = 200
 _blocks: dict[str, _Blocks] = {}  # by database
 _counts: dict[tuple[str, str], tuple[int, float]] = {}  # by database and filter: the count, and when it was counted
@@ -59,7 +62,7 @@ def list_page(
 ) -> SubscriberPage:
     """Return a page of subscribers. ``page.after`` is the key of the last row before it.
 
-    ``where`` has the condition of the ``tags`` too. A count above 20,000 may be half a minute old. Raises Rejected for an
+    ``where`` has the condition of the ``tags`` too. A count above 2,000 may be half a minute old. Raises Rejected for an
     unknown tag.
     """
     with database.glance() as tx:
@@ -70,12 +73,28 @@ def list_page(
             alone = tags.alone and len(tagged) == 1
             count = next(iter(tagged.values())) if alone else _count_or_recall(database, tx, where)
             return SubscriberPage(subscriber_records.list_tagged_page(tx, where, ordering, page, tags.alone), count)
-        if where and not ordering.place and not _recall(database, where):
-            gathered = subscriber_records.gather_page(tx, where, ordering, page, _MAX_GATHERED)
-            if gathered:
-                return SubscriberPage(*gathered)
+        if where and not ordering.place and (found := _list_first_or_gathered(database, tx, where, ordering, page)):
+            return found
         count = _count_or_recall(database, tx, where) if where else counters.count_subscribers(tx)
         return SubscriberPage(subscriber_records.list_page(tx, where, ordering, page), count)
+
+
+def _list_first_or_gathered(
+    database: Database, tx: Tx, where: Sequence[Condition], ordering: SubscriberOrder, page: PageRange
+) -> SubscriberPage | None:
+    """Return a page of the first rows if they have as many, or of gathered ones; None if scanning further is faster."""
+    known = _recall(database, where)
+    if known and not page.offset:
+        first = subscriber_records.list_page(tx, where, ordering, page, _SCANNED_ROWS)
+        if len(first) == page.limit:
+            return SubscriberPage(first, known)
+    if known > _MAX_SPARSE:
+        return None
+    found = subscriber_records.gather_page(tx, where, ordering, page, _MAX_SPARSE if known else _MAX_GATHERED)
+    if found is None:
+        return None
+    _remember(database, where, found[1])
+    return SubscriberPage(*found)
 
 
 def _count_tagged(tx: Tx, names: Sequence[str]) -> dict[str, int]:
@@ -92,11 +111,15 @@ def _count_or_recall(database: Database, tx: Tx, where: Sequence[Condition]) -> 
     if number := _recall(database, where):
         return number
     number = subscriber_records.count(tx, where)
-    if number > _MAX_GATHERED:
+    _remember(database, where, number)
+    return number
+
+
+def _remember(database: Database, where: Sequence[Condition], number: int) -> None:
+    if number > _MAX_EXACT_COUNT:
         while len(_counts) >= _MAX_COUNTS:
             _counts.pop(next(iter(_counts)), None)
         _counts[database.url, repr(where)] = number, time.monotonic()
-    return number
 
 
 def _recall(database: Database, where: Sequence[Condition]) -> int:

@@ -215,17 +215,26 @@ def gather_page(
     return ([_build_record(**row) for row in rows], totals[0]) if rows and totals[0] <= most else None
 
 
-def list_page(tx: Tx, where: Sequence[Condition], ordering: SubscriberOrder, page: PageRange) -> list[SubscriberRecord]:
-    """Return a page of subscribers, scanned in order. ``page.after`` is the key of the last row of the previous page."""
+def list_page(
+    tx: Tx, where: Sequence[Condition], ordering: SubscriberOrder, page: PageRange, most: int = 0
+) -> list[SubscriberRecord]:
+    """Return a page of subscribers, scanned in order: at most the next ``most`` rows, unless it is 0.
+
+    ``page.after`` is the key of the last row of the previous page.
+    """
     place, down = ordering.place, _direct(ordering)
     order = f"{place}{down}, subscribers.id{down}" if place else f"{ordering.column}{down}"
     found, values = _join_conditions(where)
+    after = ""
     if place:
         values["order_key"] = ordering.key
     if page.after is not None:
         keys, values["after"] = (f"({place}, subscribers.id)", tuple(page.after)) if place else (ordering.column, page.after)
-        found += f" AND {keys} {'<' if ordering.down else '>'} %(after)s"
-    chosen = f"SELECT * FROM subscribers WHERE {found} ORDER BY {order} {_cut(page)}"
+        after = f" AND {keys} {'<' if ordering.down else '>'} %(after)s"
+    rows = "subscribers"
+    if most:
+        rows = f"(SELECT * FROM subscribers WHERE erased_at IS NULL{after} ORDER BY {order} LIMIT {most:d}) AS subscribers"
+    chosen = f"SELECT * FROM {rows} WHERE {found}{after} ORDER BY {order} {_cut(page)}"
     sql = f"{_RECORD.format(chosen=chosen, place=place or _NOWHERE)} ORDER BY {order if place else f'subscribers.{order}'}"
     often = not page.offset and not place and not where  # then there are few such statements
     return [_build_record(**row) for row in (tx.often_all if often else tx.all)(sql, **values)]

@@ -117,7 +117,7 @@ def test_asking_the_index_loses_no_value(database: Database, key: str) -> None:
 
 
 def test_a_large_count_is_recalled_for_a_while(ask: Ask, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(subscriber_query, "_MAX_GATHERED", 100)
+    monkeypatch.setattr(subscriber_query, "_MAX_EXACT_COUNT", 100)
     query = {"tag": "early", "type": "regular"}
     first, counting = ask(query, PageRange(PAGE))
     again, recalling = ask(query, PageRange(PAGE, after=500))
@@ -125,6 +125,18 @@ def test_a_large_count_is_recalled_for_a_while(ask: Ask, monkeypatch: pytest.Mon
     assert len(counting.plans) == len(recalling.plans) + 1
     monkeypatch.setattr(subscriber_query, "_MAX_COUNT_AGE", 0.0)
     assert len(ask(query, PageRange(PAGE))[1].plans) == len(counting.plans)
+
+
+def test_a_filter_that_many_meet_reads_the_first_rows_or_gathers(ask: Ask, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(subscriber_query, "_MAX_EXACT_COUNT", 5)
+    monkeypatch.setattr(subscriber_query, "_SCANNED_ROWS", PEOPLE // 10)
+    for query, key, most_read in (({"metadata['plan']": "free"}, None, 300), ({"metadata['plan']": "pro"}, 5900, PEOPLE // 4)):
+        found, _ = ask(query, PageRange(PAGE // 5, after=key))
+        again, work = ask(query, PageRange(PAGE // 5, after=key))
+        assert again == found
+        assert [one.id for one in again.subscribers] == sorted((one.id for one in again.subscribers), reverse=True)
+        assert len(found.subscribers) == PAGE // 5
+        assert work.count_rows("subscribers") < most_read, query
 
 
 def test_the_table_of_tags_follows_the_arrays_and_is_filled_by_its_migration(database: Database) -> None:

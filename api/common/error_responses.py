@@ -87,6 +87,8 @@ def install_handlers(app: FastAPI, context: AppContext) -> None:
 
     async def on_http(request: Request, error: Exception) -> Response:
         assert isinstance(error, HTTPException)
+        if request.url.path.startswith("/v1") and (unreadable := _describe_unreadable(error.__cause__)):
+            return error_response(context, request, 422, unreadable)
         detail = str(error.detail)
         own = detail if detail.endswith((".", "?")) else ""  # the framework's details are not sentences
         code, facts = getattr(error, "code", ""), getattr(error, "facts", None)
@@ -160,6 +162,17 @@ def _make_entry(one: Any, body: Any) -> dict[str, object]:
         return {"type": one["type"], "loc": list(one["loc"]), "msg": sentence}
     place = ".".join(str(part) for part in one["loc"][1:]) or "The request"
     return {"type": one["type"], "loc": list(one["loc"]), "msg": f"{place} cannot be used: {one['msg'].rstrip('.').lower()}."}
+
+
+def _describe_unreadable(cause: BaseException | None) -> str:
+    """What is wrong with JSON that Python's reader gave up on, '' for anything else."""
+    if isinstance(cause, UnicodeDecodeError):
+        before = cause.object[: cause.start]
+        line, column = before.count(b"\n") + 1, len(before) - before.rfind(b"\n")
+        return f"The JSON is broken at line {line}, byte {column}: this is not {cause.encoding.upper()}."
+    if isinstance(cause, RecursionError):
+        return "The JSON has too many objects or lists inside each other."
+    return "A number in the JSON has too many digits." if isinstance(cause, ValueError) else ""
 
 
 def _describe_first(error: RequestValidationError) -> str:

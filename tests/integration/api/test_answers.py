@@ -107,6 +107,13 @@ def test_broken_json_is_told_with_its_place(api: TestClient) -> None:
     [entry] = answer.json()["detail"]
     assert answer.status_code == 422
     assert entry["msg"].startswith("The JSON is broken at line 3, column 10: expecting ':' delimiter")
+    for body, words in (
+        (b'{\n "name": "\xe9"}', "at line 2, byte 11: this is not UTF-8"), (b'{"name": ' + b"[" * 60_000, "inside each other"),
+        (b'{"name": ' + b"1" * 5000 + b"}", "too many digits"),
+    ):  # fmt: skip
+        answer = api.post("/v1/tags", content=body, headers={"Content-Type": "application/json"})
+        assert (answer.status_code, answer.json()["code"]) == (422, "invalid_input")
+        assert words in answer.json()["detail"][0]["msg"]
 
 
 def test_a_renamed_field_is_told_its_new_name(api: TestClient) -> None:

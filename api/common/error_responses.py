@@ -165,11 +165,11 @@ def _make_entry(one: Any, body: Any) -> dict[str, object]:
 
 
 def _describe_unreadable(cause: BaseException | None) -> str:
-    """What is wrong with JSON that Python's reader gave up on, '' for anything else."""
+    """What is wrong with JSON that cannot be decoded, '' for anything else."""
     if isinstance(cause, UnicodeDecodeError):
         before = cause.object[: cause.start]
         line, column = before.count(b"\n") + 1, len(before) - before.rfind(b"\n")
-        return f"The JSON is broken at line {line}, byte {column}: this is not {cause.encoding.upper()}."
+        return f"The JSON is broken at line {line}, byte {column}: this is not UTF-8."
     if isinstance(cause, RecursionError):
         return "The JSON has too many objects or lists inside each other."
     return "A number in the JSON has too many digits." if isinstance(cause, ValueError) else ""

@@ -87,10 +87,10 @@ def install_handlers(app: FastAPI, context: AppContext) -> None:
 
     async def on_http(request: Request, error: Exception) -> Response:
         assert isinstance(error, HTTPException)
-        if request.url.path.startswith("/v1") and (unreadable := _describe_unreadable(error.__cause__)):
-            return error_response(context, request, 422, unreadable)
         detail = str(error.detail)
         own = detail if detail.endswith((".", "?")) else ""  # the framework's details are not sentences
+        if not own and request.url.path.startswith("/v1") and (unreadable := _describe_unreadable(error.__cause__)):
+            return error_response(context, request, 422, unreadable)
         code, facts = getattr(error, "code", ""), getattr(error, "facts", None)
         response = error_response(context, request, error.status_code, own, code, facts)
         response.headers.update(error.headers or {})

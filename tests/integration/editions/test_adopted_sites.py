@@ -56,7 +56,9 @@ FEATURES: dict[str, tuple[str, dict[str, str], str]] = {
         {"a.md": HEAD, "b.md": HEAD.replace("2020", "2021")}, "2021/hello-world/index.html",
     ),
     "fields of several lines": (
-        "", {"a.md": f"{HEAD}Authors: Ada,\n    Eve\nTags: x\nTags: y\nSummary: One\n    *two*\n"}, "author/ada.html",
+        'ARTICLE_URL = "{places[1]}/{slug}.html"\nARTICLE_SAVE_AS = ARTICLE_URL',  # an unknown one is a list
+        {"a.md": f"{HEAD}Authors: Ada,\n    Eve\nTags: x\nTags: y\nSummary: One\n    *two*\nPlaces: london\n    paris\n"},
+        "paris/hello-world.html",
     ),
     "an empty summary": ("", {"a.md": f"{HEAD}Summary:\nSlug: a\n"}, "a.html"),
     "no address of the site": (

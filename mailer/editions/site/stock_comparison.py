@@ -18,6 +18,7 @@ from mailer.editions.site.build import BuildOptions
 from mailer.editions.source.site_config import PLUGIN
 
 _BODY = re.compile(r"<div data-receipt=[^>]*>(.*?)\s*</div>", re.DOTALL)
+_MAX_QUOTED_WORDS, _MAX_QUOTED_CHARS = 8, 80  # of the first difference between two pages
 _OURS = {
     "robots.txt": "written where a site has none", "sitemap.xml": "written where a site has none",
     "js/subscribe.js": "the sign-up form's script",
@@ -126,10 +127,18 @@ def _compare_file(stock: Path, ours: Path, name: str) -> Iterator[PageDifference
 def _compare_pages(was: str, now: str, name: str) -> Iterator[PageDifference]:
     if _without_blanks(was) == _without_blanks(_BODY.sub(r"\1", now)):
         return
-    if _read_words(was) == _read_words(now):
+    before, after = _read_words(was), _read_words(now)
+    if _without_blanks(before) == _without_blanks(after):
         yield PageDifference("markup", name, "its words are the same; links are absolute, what emails cannot have is gone")
     else:
-        yield PageDifference("text", name, "its words differ")
+        yield PageDifference("text", name, f"its words differ: {_describe_first_difference(before.split(), after.split())}")
+
+
+def _describe_first_difference(before: list[str], after: list[str]) -> str:
+    """Quote both texts from the first word that is not the same."""
+    at = next((n for n, (old, new) in enumerate(zip(before, after, strict=False)) if old != new), min(len(before), len(after)))
+    old, new = (" ".join(words[at : at + _MAX_QUOTED_WORDS])[:_MAX_QUOTED_CHARS] for words in (before, after))
+    return f"“{new}” instead of “{old}”"
 
 
 def _compare_feeds(was: bytes, now: bytes, name: str) -> Iterator[PageDifference]:
@@ -148,6 +157,6 @@ def _without_blanks(text: str) -> str:
 
 def _read_words(text: str) -> str:
     try:
-        return _without_blanks("".join(map(str, html.fromstring(text.encode()).itertext())))
+        return "".join(map(str, html.fromstring(text.encode()).itertext()))
     except (etree.ParserError, ValueError):
         return text

@@ -45,7 +45,8 @@ def test_an_adopted_site_loses_nothing_and_every_difference_has_a_reason(tmp_pat
         "sitemap.xml",
         "theme/js/subscribe.js",
     }
-    assert PageDifference("text", "script.html", "its words differ") in found.differences
+    said = "its words differ: “A text of more than five words, in” instead of “x A text of more than five words,”"
+    assert PageDifference("text", "script.html", said) in found.differences
 
 
 def test_lost_pages_and_ids_are_named_and_the_command_fails(tmp_path: Path) -> None:

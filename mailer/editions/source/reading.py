@@ -94,12 +94,13 @@ class Sources:
             self.files[str(path)] = SourceFile(source)
             return {}
         asked = front_matter.asked(source)
-        is_draft = _judge(self.site, path, source, source.fields, asked.send)
-        if is_draft and not (self.site.is_adopted and drafts.status(source.fields) == "draft"):
+        fields = {**pelican_metadata.imply_fields(self.site, path), **source.fields}
+        is_draft = _judge(self.site, path, source, fields, asked.send)
+        if is_draft and not (self.site.is_adopted and drafts.status(fields) == "draft"):
             return SKIPPED
         self.files[str(path)] = SourceFile(source, asked, is_draft=is_draft)
-        restructured_text.check(source, source.fields, path.read_text(encoding="utf-8", errors="replace"))
-        field_rules.check(source, source.fields, self.site.settings)
+        restructured_text.check(source, fields, path.read_text(encoding="utf-8", errors="replace"))
+        field_rules.check(source, fields, self.site.settings)
         if source.broken:
             return SKIPPED
         return {} if is_draft else self._address(path, self._place_one(path))

@@ -47,6 +47,7 @@ FEATURES: dict[str, tuple[str, dict[str, str], str]] = {
         "", {"a.rst": "Hello\n=====\n\n:date: 2020-01-02\n:status: draft\n"}, "drafts/hello.html",
     ),
     "articles in reStructuredText": ("", {"a.rst": "Hello\n=====\n\n:date: 2020-01-02\n"}, "hello.html"),
+    "dates in the names of reStructuredText": ("", {"2020-01-02-a.rst": "Hello\n=====\n\n:tags: x\n"}, "hello.html"),
     "HTML in reStructuredText": (
         "", {"a.rst": "Hello\n=====\n\n:date: 2020-01-02\n\n.. raw:: html\n\n   <p>Some <b>HTML</b></p>\n"}, "hello.html",
     ),

@@ -26,7 +26,7 @@ def export(folder: Path, json: bool) -> None:
     """
     settings = load_settings()
     manifest = export_everything(open_database(settings), settings, folder)
-    rows = sum(one.rows for one in manifest.files.values())
+    rows = manifest.count_rows()
     if json:
         return print_json({"folder": str(folder), "files": len(manifest.files), "rows": rows})
     out.print(Text(f"Exported {count(rows, 'row')} in {count(len(manifest.files), 'file')} to {folder}."), soft_wrap=True)

@@ -243,9 +243,11 @@ def test_the_commands_move_an_installation(
     environ = {"DATABASE_URL": full.url, "REDIS_URL": redis_url, "POSTMERGE_SECRET": conf.secret, "PATH": "/usr/bin:/bin"}
     done = commands.run(tmp_path, environ, "export", "export")
     assert (done.returncode, done.stderr) == (0, "")
-    assert re.search(rf"Exported \d+ rows in {len(data_export.TABLES) + 1} files to export\.", done.stdout)
+    said = re.search(rf"Exported (\d+ rows) in {len(data_export.TABLES) + 1} files to export\.", done.stdout)
+    assert said
     done = commands.run(tmp_path, {**environ, "DATABASE_URL": empty.url}, "import-data", "export")
     assert done.returncode == 0, done.stderr
+    assert f"Imported {said[1]} of" in done.stdout
     assert "Nothing is sent until you run `postmerge fence accept`" in done.stdout
     done = commands.run(tmp_path, {**environ, "DATABASE_URL": empty.url}, "import-data", "export")
     assert (done.returncode, done.stderr) == (1, "error: This database is in use (tags has rows): import into an empty one.\n")

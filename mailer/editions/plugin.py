@@ -22,7 +22,7 @@ from pelican.writers import Writer
 
 from mailer.core import i18n
 from mailer.core.edition import Finding
-from mailer.core.errors import BadInput, Refused
+from mailer.core.errors import BadInput
 from mailer.core.form_fields import read_fields
 from mailer.editions.images import issue_pictures, share_cards, svg_sanitizer
 from mailer.editions.mail import byline, email_document
@@ -302,13 +302,13 @@ def _finish(site: pelican.Pelican) -> None:
         if build.options.editions
         else None
     )
-    if build.indexing and (wrong := build.indexing.finish()):
-        raise BadInput(
-            f"The search index cannot be built ({wrong}): set POSTMERGE_SEARCH = False in pelicanconf.py to disable search."
-        )
     try:
+        if build.indexing and (wrong := build.indexing.finish()):
+            raise BadInput(
+                f"The search index cannot be built ({wrong}): set POSTMERGE_SEARCH = False in pelicanconf.py to disable search."
+            )
         _check_leaks(build, output)
-    except Refused:
+    except BaseException:
         if staged:
             staged.discard()
         raise

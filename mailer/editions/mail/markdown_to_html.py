@@ -23,6 +23,7 @@ import orjson
 import pygments
 
 from mailer.core import i18n
+from mailer.core.errors import BadInput
 from mailer.core.files import write_private
 from mailer.core.i18n import catalogues
 from mailer.editions.mail import gfm
@@ -159,7 +160,10 @@ class Converted:
 
 
 def convert_all(texts: Mapping[str, str], given: Mapping[str, Any] | GfmOptions, workshop: Workshop) -> Converted:
-    """Convert each text to HTML: with Pelican's setting MARKDOWN, or in GitHub's dialect."""
+    """Convert each text to HTML: with Pelican's setting MARKDOWN, or in GitHub's dialect.
+
+    Raises BadInput for an extension that cannot be loaded: all texts would be their sources.
+    """
     cache, options = workshop.cache, given if isinstance(given, GfmOptions) else _complete(given)
     failed: dict[str, str] = {}
     salt = _salt(options)
@@ -168,6 +172,8 @@ def convert_all(texts: Mapping[str, str], given: Mapping[str, Any] | GfmOptions,
     missing = [name for name, html in done.items() if html is None]
     jobs = sorted(((name, texts[name], options) for name in missing), key=lambda job: -len(job[1]))
     plain = isinstance(options, GfmOptions) or _is_plain(options)
+    if missing and isinstance(options, dict):
+        _insist_on_extensions(options)
     for number, (name, html, error) in enumerate(workshop.workers.map(_convert, jobs, chunk=4, plain=plain), 1):
         done[name] = html
         if html is None:
@@ -177,6 +183,15 @@ def convert_all(texts: Mapping[str, str], given: Mapping[str, Any] | GfmOptions,
         if number % 20 == 0:
             workshop.progress(f"Converting Markdown: {number} of {len(missing)}")
     return Converted(done, failed, len(missing), len(done) - len(missing))
+
+
+def _insist_on_extensions(options: dict[str, Any]) -> None:
+    try:
+        markdown.Markdown(**options)
+    except Exception as error:
+        raise BadInput(
+            f"An extension in MARKDOWN of pelicanconf.py cannot be loaded ({_describe(error)}): install it, or remove it there."
+        ) from error
 
 
 def _is_plain(options: object) -> bool:

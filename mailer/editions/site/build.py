@@ -162,9 +162,11 @@ class Build:
         html = self.converted.html[path]
         if html is None or self.converted.html.get(path + MARK, "") is None:
             failed = self.converted.failed.get(path) or self.converted.failed.get(path + MARK)
-            file.source.warning(
-                1, f"This file cannot be converted from Markdown ({failed}); its source is shown instead: simplify the text."
-            )
+            said = f"This file cannot be converted from Markdown ({failed})"
+            if file.source.asks:
+                file.source.error("send", f"{said}, so it cannot be sent: simplify the text.")
+                return "", SKIPPED
+            file.source.warning(1, f"{said}; its source is shown instead: simplify the text.")
             texts = self.sources.texts([path])
             self.converted.html |= {name: f"<pre>{escape(text)}</pre>" for name, text in texts.items()}
         return self.converted.html[path] or "", file.fields

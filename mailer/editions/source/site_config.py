@@ -49,7 +49,7 @@ class Site:
             config=config.resolve(),
             name=settings["SITENAME"],
             url=settings["SITEURL"],
-            zone=read_zone(settings["TIMEZONE"] or "UTC"),
+            zone=read_zone(settings.get("TIMEZONE") or "UTC"),
             lang=str(settings["DEFAULT_LANG"]),
             pages=tuple(root / folder for folder in settings["PAGE_PATHS"]),
             clip=read_clip_setting(settings.get("POSTMERGE_CLIP")),

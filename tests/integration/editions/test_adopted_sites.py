@@ -31,6 +31,7 @@ HEAD = "Title: Hello World\nDate: 2020-01-02 10:00\n"
 # What the settings say, the files, and an address that Pelican gives them.
 FEATURES: dict[str, tuple[str, dict[str, str], str]] = {
     "titles": ("", {"a.md": HEAD}, "hello-world.html"),
+    "no time zone and no language": ("del TIMEZONE, DEFAULT_LANG, SITENAME, AUTHOR", {"a.md": HEAD}, "hello-world.html"),
     "names": ('SLUGIFY_SOURCE = "basename"', {"a_b.md": HEAD}, "a_b.html"),
     "own addresses": (
         'ARTICLE_URL = "posts/{date:%Y}/{slug}/"\nARTICLE_SAVE_AS = "posts/{date:%Y}/{slug}/index.html"', {"a.md": HEAD},
@@ -185,3 +186,9 @@ def test_a_newsletters_configuration_from_before_the_setting_keeps_its_addresses
 def test_a_setting_that_is_none_is_refused(tmp_path: Path) -> None:
     with pytest.raises(BadInput, match="POSTMERGE_ADDRESSES is 'mine'"):
         editions.build(lay_out(tmp_path, 'POSTMERGE_ADDRESSES = "mine"', {"a.md": HEAD}))
+
+
+def test_an_extension_that_cannot_be_loaded_is_named_instead_of_publishing_sources(tmp_path: Path) -> None:
+    options = lay_out(tmp_path, 'MARKDOWN = {"extension_configs": {"missing_one": {}}}', {"a.md": HEAD})
+    with pytest.raises(BadInput, match=r"MARKDOWN .* cannot be loaded .*missing_one.*: install it"):
+        editions.build(options)

@@ -73,6 +73,7 @@ def test_a_text_with_which_the_library_fails_is_named_and_stops_nothing(
 
     monkeypatch.setattr(comrak, "render_markdown", fail_for_one)
     newsletter.write("bad.md", "Title: Bad\nDate: 2026-11-02", "An unlucky <b> text.\n")
+    newsletter.write("asked.md", "Title: Asked\nDate: 2026-11-02\nSend: yes", "An unlucky text.\n")
     newsletter.write("paid.md", "Title: Paid\nDate: 2026-11-02", "Free.\n\n:::premium\nAn unlucky text.\n:::\n")
     report = github(newsletter).build()
     assert sorted(one.key for one in report.editions) == ["bad", "first", "paid"]
@@ -82,6 +83,9 @@ def test_a_text_with_which_the_library_fails_is_named_and_stops_nothing(
         (f"content/issues/{name}.md", f"This file cannot be converted from Markdown {said}") for name in ("bad", "paid")
     ]
     assert "<pre>An unlucky &lt;b&gt; text.\n</pre>" in newsletter.page("issues/bad/index.html")
+    [refused] = [one for one in report.findings if one.level == "error"]
+    assert refused.path == "content/issues/asked.md"
+    assert refused.message.endswith("(Panic: index out of bounds), so it cannot be sent: simplify the text.")
     [paid] = [one for one in report.editions if one.key == "paid"]
     assert "unlucky" not in paid.html
     assert "An unlucky text." in paid.variants[0].html

@@ -42,11 +42,11 @@ def write_gallery(site: Site, target: Path) -> list[Shot]:
             content=content, site=made / "site", editions=made / "editions", cache=made / "cache", config=site.config,
             site_url=_URL, api_url=_URL, postal_address="1 Example Street",
         )  # fmt: skip
-        report = editions.build(options)
+        made_editions = editions.build(options).editions
         shutil.rmtree(target, ignore_errors=True)
         shutil.copytree(made / "site", target / "site")
     shots, sections = [], []
-    for edition in report.editions:
+    for edition in made_editions:
         (target / f"{edition.key}.txt").write_text(edition.text, encoding="utf-8")
         emails = [_write_email(target, edition.key, edition.html, mode) for mode in _MODES]
         pages = [_write_page(target, f"issues/{edition.key}/index.html", edition.key, mode) for mode in _MODES]

@@ -96,7 +96,7 @@ class Repository:
             (shutil.copytree if source.is_dir() else shutil.copy)(source, folder / name)
         (folder / "content" / "issues").mkdir(parents=True)
         (folder / "mailer").symlink_to(ROOT / "mailer")
-        (folder / ".gitignore").write_text("build/\nmailer\n")
+        (folder / ".gitignore").write_text("build/\nmailer\n__pycache__/\n")
         self.environ = {**environment(settings(folder, database.url, redis_url), {}), "PYTHONPATH": str(ROOT)}
         self.write("old", "2020-01-01", "Long ago.")
         self.git("init", "-q", "-b", "main")

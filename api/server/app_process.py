@@ -2,14 +2,9 @@
 
 from __future__ import annotations
 
-import multiprocessing
-import os
-import signal
-import threading
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from functools import partial
-from multiprocessing.process import BaseProcess
 from pathlib import Path
 
 from anyio import to_thread
@@ -52,16 +47,9 @@ def make_app(
 
 @asynccontextmanager
 async def _run(app: FastAPI, max_threads: int) -> AsyncIterator[None]:
-    """What a process does besides its answers: it beats, ends with its parent, and writes the last requests to the log."""
+    """What a process does besides its answers: it beats, and writes the last requests to the log."""
     to_thread.current_default_thread_limiter().total_tokens = max_threads
-    if parent := multiprocessing.parent_process():
-        threading.Thread(target=_end_with, args=(parent,), daemon=True).start()
     context = app.state.context
     with Heartbeat(context.database, context.settings, "serve"):
         yield
     app.state.requests.flush()
-
-
-def _end_with(parent: BaseProcess) -> None:
-    parent.join()
-    os.kill(os.getpid(), signal.SIGTERM)

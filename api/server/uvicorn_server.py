@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import socket
 import tempfile
+import time
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -60,17 +62,22 @@ def make_config(make_app: Callable[[], FastAPI], settings: Settings, processes: 
     )
 
 
-def listen(host: str, port: int) -> socket.socket:
+def listen(host: str, port: int, patience: float = 0) -> socket.socket:
     """A listening socket: systemd's if it started us with one, which survives our restart, else a new one.
 
-    Raises Unavailable with what to do when the port is in use.
+    Raises Unavailable with what to do when the port is in use, after ``patience`` in seconds.
     """
-    try:
-        return _take_inherited_socket() or socket.create_server((host, port), backlog=512)
-    except OSError as error:
-        raise Unavailable(
-            f"Port {port} on {host} is not available ({error.strerror}): stop what uses it, or choose another with `--port`."
-        ) from error
+    until = time.monotonic() + patience
+    while True:
+        try:
+            return _take_inherited_socket() or socket.create_server((host, port), backlog=512)
+        except OSError as error:
+            if error.errno != errno.EADDRINUSE or time.monotonic() >= until:
+                raise Unavailable(
+                    f"Port {port} on {host} is not available ({error.strerror}): stop what uses it, or choose another with"
+                    " `--port`."
+                ) from error
+        time.sleep(0.1)
 
 
 def _take_inherited_socket() -> socket.socket | None:

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import os
+import signal
+import threading
 from functools import partial
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -19,6 +23,8 @@ if TYPE_CHECKING:
     from fastapi import FastAPI
 
     from mailer.core.form_fields import FormField
+
+_MAX_ORPHAN_SECONDS = 5.0  # for the processes of a server that was killed to end, which still have its port
 
 
 @click.command()
@@ -64,16 +70,23 @@ def serve(host: str, port: int, processes: int | None, until_eof: bool, developm
         log.get("serve").warning("serve.no_build", folder=str(settings.site_folder))
     size = processes or min(len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1, 4)
     stop_signal(until_eof)  # uvicorn ends at a signal, and passes it on
-    listening = uvicorn_server.listen(host, port)
+    listening = uvicorn_server.listen(host, port, patience=_MAX_ORPHAN_SECONDS)
     uvicorn_server.serve(partial(_make_app, name, fields, development, size), settings, listening, size)
 
 
 def _make_app(name: str, fields: tuple[FormField, ...], development: bool, processes: int, shared_folder: Path) -> FastAPI:
+    if parent := multiprocessing.parent_process():  # from the start: until it ends, the port is in use
+        threading.Thread(target=_end_with, args=(parent,), daemon=True).start()
     from api.server import app_process
 
     settings = load_settings("serve")
     database = Database(settings.need_database(), keep=settings.connections)
     return app_process.make_app(settings, database, name, fields, development, processes, shared_folder)
+
+
+def _end_with(parent: BaseProcess) -> None:
+    parent.join()
+    os.kill(os.getpid(), signal.SIGTERM)
 
 
 @click.command()

@@ -17,6 +17,7 @@ import psutil
 import pytest
 
 from mailer.core.db import Database
+from mailer.core.settings import Settings
 from mailer.fakes.free_ports import find_free_port
 from mailer.flows.operations import api_keys
 from tests import commands
@@ -32,6 +33,7 @@ class Server:
 
     port: int
     parent: subprocess.Popen[bytes]
+    conf: Settings
 
     def ask(self, key: str = "", path: str = "/v1/accounts/me") -> int:
         """The status of an answer on a connection of its own."""
@@ -54,8 +56,9 @@ class Server:
 @pytest.fixture
 def server(database: Database, tmp_path: Path) -> Iterator[Server]:
     port = find_free_port()
-    with running("serve", settings(tmp_path, database.url), {}, "--port", str(port), "--processes", "2") as parent:
-        found = Server(port, parent)
+    conf = settings(tmp_path, database.url)
+    with running("serve", conf, {}, "--port", str(port), "--processes", "2") as parent:
+        found = Server(port, parent, conf)
         eventually(lambda: found.listens() and len(found.workers()) == 2, 60, "two processes serve")
         yield found
 
@@ -99,6 +102,14 @@ def test_when_the_parent_dies_nothing_of_it_is_left(server: Server) -> None:
     kill(server.parent)
     eventually(lambda: not any(psutil.pid_exists(pid) for pid in workers), 60, "the processes end")  # once they have started
     assert not server.listens()
+
+
+def test_a_server_that_was_killed_is_started_again_at_once(server: Server) -> None:
+    kill(server.parent)  # its processes have the port until they notice
+    with running("serve", server.conf, {}, "--port", str(server.port), "--processes", "2") as parent:
+        again = Server(server.port, parent, server.conf)
+        eventually(lambda: len(again.workers()) == 2 and again.listens(), 60, "two processes serve again")
+        assert again.ask() == 401
 
 
 def test_a_stop_ends_all_and_says_that_all_is_well(server: Server) -> None:

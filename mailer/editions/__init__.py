@@ -27,7 +27,8 @@ __all__ = ["BuildOptions", "Report", "build", "form_fields", "load", "site_lang"
 class Report:
     """The result of a build: findings, seconds, and how many files were converted or cached.
 
-    The editions, of which there are ``count``, are loaded when they are first asked for.
+    The editions, of which there are ``count``, are loaded when they are first asked for, from the build's cache: ask before
+    its folder is removed.
     """
 
     load_editions: Callable[[], Iterable[Edition]]
